@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture.h
+ *		From a write on a source to a row of segment.invalidation.
+ *
+ * A source carries triggers whose arguments say what to record.  Each
+ * argument is one SegmentCapture, written "key:column,column,..." (attribute
+ * numbers, ascending; the key itself is always among the columns), with a
+ * leading '!' when a NULL key touches everybody.  Key 0 means "no keys: say
+ * only that the source was touched".
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_CAPTURE_H
+#define SEGMENT_CAPTURE_H
+
+#include "nodes/bitmapset.h"
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+/* What a statement on a source must leave behind, for one key column. */
+typedef struct SegmentCapture
+{
+	AttrNumber	key;			/* int2, int4 or int8 column whose values are
+								 * recorded; 0 = none: touches everybody */
+	Bitmapset  *columns;		/* attribute numbers (> 0) whose change counts */
+	bool		nullTouchesAll; /* a NULL key is recorded as "everybody" */
+} SegmentCapture;
+
+/*
+ * Make the triggers of a source record at least these captures, merging them
+ * with what they record already.  Takes SHARE ROW EXCLUSIVE on the source only
+ * when something is missing (held to the end of the transaction); checks
+ * TRIGGER privilege as CREATE TRIGGER does.  Returns true when it changed
+ * something.
+ */
+extern bool segment_capture_install(Oid relid, List *captures);
+
+/*
+ * Do the triggers of this open relation record these captures now, enabled
+ * ALWAYS, none missing, and has the relation no inheritance children?  When
+ * false the source is untracked and reads evaluate in full.  Reads only the
+ * relcache; cheap.
+ */
+extern bool segment_capture_covers(Relation source, List *captures);
+
+/*
+ * Narrow the triggers of a source to these captures (NIL: drop them).  Does
+ * nothing, and returns false, when the lock cannot be had at once.
+ */
+extern bool segment_capture_narrow(Oid relid, List *captures);
+
+/* Record "everybody" for a source, in the current transaction. */
+extern void segment_capture_touch_all(Oid relid);
+
+/* Is a statement on this source still running in this backend (HAZARDS: reads then evaluate in full)? */
+extern bool segment_capture_in_flight(Oid relid);
+
+#endif							/* SEGMENT_CAPTURE_H */

@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *		The extension's own tables, and the cache of compiled segments.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_CATALOG_H
+#define SEGMENT_CATALOG_H
+
+#include "compile/compile.h"
+#include "utils/jsonb.h"
+
+/* A row of segment.segment (what is dumped): a registered segment. */
+typedef struct SegmentEntry
+{
+	int32		id;
+	Oid			viewId;
+	bool		enabled;
+	List	   *settings;		/* of "name=value" char *, pinned at creation */
+	List	   *options;		/* of "name=value" char *, as given in WITH */
+} SegmentEntry;
+
+/* The next segment id (from the sequence). */
+extern int32 segment_catalog_next_id(void);
+
+/* Insert, change, delete rows of segment.segment; bypass privileges; CommandCounterIncrement included. */
+extern void segment_catalog_insert(const SegmentEntry *entry);
+extern void segment_catalog_update(const SegmentEntry *entry);
+extern void segment_catalog_delete(int32 id);
+
+/* The registered segment of a view (NULL if it is none), under the catalog snapshot. */
+extern SegmentEntry *segment_catalog_lookup(Oid viewId);
+
+/* Every registered segment whose view exists: list of SegmentEntry *. */
+extern List *segment_catalog_all(void);
+
+/*
+ * The compiled form of a segment's view, from the backend's cache (valid until
+ * the end of the current command; copy what must live longer).  NULL with
+ * missing_ok, else ERRCODE_WRONG_OBJECT_TYPE when the relation is no segment.
+ */
+extern const SegmentCompiled *segment_catalog_compiled(Oid viewId, bool missing_ok);
+
+/* Views of the segments (registered) that read this table themselves. */
+extern List *segment_catalog_readers(Oid relid);
+
+/* Declared links: segment.link */
+typedef struct SegmentLink
+{
+	Oid			source;
+	AttrNumber	column;
+	Oid			target;
+	AttrNumber	key;
+} SegmentLink;
+
+extern void segment_catalog_insert_link(const SegmentLink *link);
+extern bool segment_catalog_delete_link(Oid source, Oid target);
+extern List *segment_catalog_links(Oid source);	/* of SegmentLink * */
+
+#endif							/* SEGMENT_CATALOG_H */
