@@ -5,6 +5,7 @@
 #   make test               every test, on throwaway servers; ONLY="regress isolation tap property ..." for some kinds
 #   make soak               the property test for long: SOAK=minutes
 #   make lint               house checks, under 10 seconds
+#   make indent             indents src/ as make lint wants it
 #   make bench              the figures of test/bench; SCALE=0.1 for a tenth of the data
 #   make setup              install what is missing for all of these (Debian, as root or with sudo)
 #
@@ -107,7 +108,10 @@ soak:
 lint:
 	@$(srcdir)/test/lint/lint
 
+indent:
+	@FIX=1 $(srcdir)/test/lint/lint
+
 bench:
 	@$(srcdir)/test/bench/bench
 
-.PHONY: all install installdirs uninstall installcheck prove_installcheck clean roaring-version setup demo test soak lint bench
+.PHONY: all install installdirs uninstall installcheck prove_installcheck clean roaring-version setup demo test soak lint indent bench
