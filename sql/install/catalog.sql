@@ -1,1 +1,31 @@
 -- catalog
+-- Registered segments.  Who they are for is in the view; here is what was pinned when they were created.
+CREATE SEQUENCE segment.segment_id_seq AS integer;
+CREATE TABLE segment.segment (
+	id integer PRIMARY KEY,
+	view regclass NOT NULL UNIQUE,
+	enabled boolean NOT NULL DEFAULT true,
+	settings text[] NOT NULL DEFAULT '{}',
+	options text[] NOT NULL DEFAULT '{}'
+);
+COMMENT ON TABLE segment.segment IS 'registered segments; see the view segment.segments';
+COMMENT ON COLUMN segment.segment.view IS 'the segment: a view that calls segment.holds(id, ...)';
+COMMENT ON COLUMN segment.segment.settings IS 'name=value: settings in force at every evaluation, pinned at creation';
+COMMENT ON COLUMN segment.segment.options IS 'name=value: as given in WITH';
+
+-- Declared links, by name so that they survive a dump.
+CREATE TABLE segment.link (
+	source regclass,
+	column_name name NOT NULL,
+	target regclass,
+	key_name name NOT NULL,
+	PRIMARY KEY (source, target)
+);
+COMMENT ON TABLE segment.link IS 'declared links (CREATE LINK): rows of source belong to rows of target';
+
+REVOKE ALL ON SEQUENCE segment.segment_id_seq FROM PUBLIC;
+REVOKE ALL ON TABLE segment.segment, segment.link FROM PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('segment.segment_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('segment.segment', '');
+SELECT pg_catalog.pg_extension_config_dump('segment.link', '');
