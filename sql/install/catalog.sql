@@ -23,8 +23,12 @@ CREATE TABLE segment.link (
 );
 COMMENT ON TABLE segment.link IS 'declared links (CREATE LINK): rows of source belong to rows of target';
 
+-- Readable, so that whoever dumps the database need not be a superuser: nothing
+-- here that the system catalogs do not show.  Written by the extension only.
 REVOKE ALL ON SEQUENCE segment.segment_id_seq FROM PUBLIC;
 REVOKE ALL ON TABLE segment.segment, segment.link FROM PUBLIC;
+GRANT SELECT ON SEQUENCE segment.segment_id_seq TO PUBLIC;
+GRANT SELECT ON TABLE segment.segment, segment.link TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('segment.segment_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('segment.segment', '');
