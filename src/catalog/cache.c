@@ -32,7 +32,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catalog/catalog.h"
+#include "catalog/registry.h"
 #include "catalog/table.h"
 
 /* How often a compilation is repeated when what it reads changes under it. */
@@ -211,7 +211,7 @@ compile_view(Oid viewId, int32 id, MemoryContext context, List **relations)
 	SegmentCompiled *compiled = NULL;
 
 	if (query)
-		compiled = segment_compile_query(query, owner, false);
+		compiled = segment_compile_query(query, owner, NULL);
 	if (compiled && compiled->id == id)
 	{
 		compiled->viewId = viewId;

@@ -28,7 +28,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catalog/catalog.h"
+#include "catalog/registry.h"
 #include "catalog/table.h"
 
 #define LINK_COLUMNS 4

@@ -35,7 +35,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catalog/catalog.h"
+#include "catalog/registry.h"
 #include "catalog/table.h"
 
 #define SEGMENT_COLUMNS 5

@@ -8,7 +8,7 @@
 #ifndef SEGMENT_TABLE_H
 #define SEGMENT_TABLE_H
 
-#include "catalog/catalog.h"
+#include "catalog/registry.h"
 #include "utils/relcache.h"
 
 /*

@@ -295,7 +295,7 @@ segmentation_sources(PG_FUNCTION_ARGS)
 	subject = RangeVarGetRelid(definition.subject, AccessShareLock, false);
 	raw->stmt = (Node *) segment_compile_raw(0, subject, definition.subject, &definition.condition);
 	compiled = segment_compile_query(parse_analyze_fixedparams(raw, definition.condition.text, NULL, 0, NULL),
-									 GetUserId(), true);
+									 GetUserId(), definition.condition.text);
 	segment_definition_pop_error_text();
 
 	foreach(lc, compiled->sources)

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * catalog.h
+ * registry.h
  *		The extension's own tables, and the cache of compiled segments.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef SEGMENT_CATALOG_H
-#define SEGMENT_CATALOG_H
+#ifndef SEGMENT_REGISTRY_H
+#define SEGMENT_REGISTRY_H
 
 #include "compile/compile.h"
 #include "utils/jsonb.h"
@@ -64,4 +64,4 @@ extern List *segment_catalog_links(Oid source);	/* of SegmentLink * */
 /* Remove the links from and to tables that no longer exist. */
 extern void segment_catalog_forget_links(void);
 
-#endif							/* SEGMENT_CATALOG_H */
+#endif							/* SEGMENT_REGISTRY_H */
