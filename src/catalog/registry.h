@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * catalog.h
+ * registry.h
  *		The extension's own tables, and the cache of compiled segments.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef SEGMENT_CATALOG_H
-#define SEGMENT_CATALOG_H
+#ifndef SEGMENT_REGISTRY_H
+#define SEGMENT_REGISTRY_H
 
 #include "compile/compile.h"
 #include "utils/jsonb.h"
@@ -58,4 +58,4 @@ extern void segment_catalog_insert_link(const SegmentLink *link);
 extern bool segment_catalog_delete_link(Oid source, Oid target);
 extern List *segment_catalog_links(Oid source);	/* of SegmentLink * */
 
-#endif							/* SEGMENT_CATALOG_H */
+#endif							/* SEGMENT_REGISTRY_H */
