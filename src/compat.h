@@ -11,6 +11,7 @@
 #define SEGMENT_COMPAT_H
 
 #include "catalog/namespace.h"
+#include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
 
@@ -153,6 +154,20 @@ segment_compat_mark_nullable(Var *var, int joinRti)
 #if PG_VERSION_NUM >= 160000
 	var->varnullingrels = bms_add_member(var->varnullingrels, joinRti);
 #endif
+}
+
+/* Run a query to its end. */
+static inline void
+segment_compat_run(QueryDesc *desc)
+{
+	ExecutorStart(desc, 0);
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
 }
 
 #endif							/* SEGMENT_COMPAT_H */
