@@ -11,11 +11,25 @@
 #define SEGMENT_COMPAT_H
 
 #include "catalog/namespace.h"
+#include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "segmentation supports PostgreSQL 15 to 18"
+#endif
+
+/* Soft errors of input functions came with 16. */
+#if PG_VERSION_NUM < 160000
+#define ereturn(context, value, ...) \
+	do { ereport(ERROR, __VA_ARGS__); return (value); } while (0)
+#endif
+
+/* An index access method may keep state over index_insert() calls since 17. */
+#if PG_VERSION_NUM >= 170000
+#define segment_compat_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define segment_compat_index_insert_cleanup(index, info) ((void) 0)
 #endif
 
 /* Functions of this name, for any use of their arguments. */
@@ -94,6 +108,79 @@ segment_compat_group_expression(RangeTblEntry *rte, AttrNumber attno)
 		return (Node *) list_nth(rte->groupexprs, attno - 1);
 #endif
 	return NULL;
+}
+
+/*
+ * Make one table of another query the only table of "query", with the right to
+ * SELECT from these columns (offset by FirstLowInvalidHeapAttributeNumber)
+ * checked for the current user.
+ */
+static inline void
+segment_compat_set_table(Query *query, Query *from, int rti, Bitmapset *columns)
+{
+	RangeTblEntry *rte = copyObject((RangeTblEntry *) list_nth(from->rtable, rti - 1));
+#if PG_VERSION_NUM >= 160000
+	RTEPermissionInfo *info;
+
+	rte->perminfoindex = 0;
+	info = addRTEPermissionInfo(&query->rteperminfos, rte);
+	info->requiredPerms = ACL_SELECT;
+	info->selectedCols = columns;
+#else
+	rte->requiredPerms = ACL_SELECT;
+	rte->selectedCols = columns;
+	rte->checkAsUser = InvalidOid;
+#endif
+	query->rtable = list_make1(rte);
+}
+
+/* The columns that "from" reads are now read by "to", which has the same tables. */
+static inline void
+segment_compat_merge_rights(Query *to, Query *from)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+#if PG_VERSION_NUM >= 160000
+	forboth(lc, to->rteperminfos, lc2, from->rteperminfos)
+	{
+		RTEPermissionInfo *x = (RTEPermissionInfo *) lfirst(lc);
+		RTEPermissionInfo *y = (RTEPermissionInfo *) lfirst(lc2);
+
+		x->selectedCols = bms_union(x->selectedCols, y->selectedCols);
+	}
+#else
+	forboth(lc, to->rtable, lc2, from->rtable)
+	{
+		RangeTblEntry *x = (RangeTblEntry *) lfirst(lc);
+		RangeTblEntry *y = (RangeTblEntry *) lfirst(lc2);
+
+		x->selectedCols = bms_union(x->selectedCols, y->selectedCols);
+	}
+#endif
+}
+
+/* A column above an outer join that may have made it NULL. */
+static inline void
+segment_compat_mark_nullable(Var *var, int joinRti)
+{
+#if PG_VERSION_NUM >= 160000
+	var->varnullingrels = bms_add_member(var->varnullingrels, joinRti);
+#endif
+}
+
+/* Run a query to its end. */
+static inline void
+segment_compat_run(QueryDesc *desc)
+{
+	ExecutorStart(desc, 0);
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
 }
 
 #endif							/* SEGMENT_COMPAT_H */
