@@ -105,6 +105,19 @@ narrow_locked(List *relids)
 		segment_capture_narrow(lfirst_oid(lc), lfirst(lc2));
 }
 
+/* Those of these tables whose captures can be locked at once. */
+static List *
+try_lock_captures(List *relids)
+{
+	List	   *locked = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		if (lock_captures(lfirst_oid(lc), ExclusiveLock, false))
+			locked = lappend_oid(locked, lfirst_oid(lc));
+	return locked;
+}
+
 /*
  * In a subtransaction: a segment that cannot be compiled any more is no reason
  * to refuse a DROP.  Then the triggers go on recording more than is read.
@@ -114,12 +127,8 @@ segment_statement_narrow_captures(List *relids)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	List	   *locked = NIL;
-	ListCell   *lc;
+	List	   *volatile locked = try_lock_captures(relids);
 
-	foreach(lc, relids)
-		if (lock_captures(lfirst_oid(lc), ExclusiveLock, false))
-			locked = lappend_oid(locked, lfirst_oid(lc));
 	if (locked == NIL)
 		return;
 
