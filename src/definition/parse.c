@@ -61,6 +61,29 @@ is_top_level_block(const char *text)
 }
 
 /*
+ * Say in words where the mistake is: a client shows one cursor only, and where
+ * the text is a constant of its query, that is the beginning of the constant.
+ * position: in characters, from 1.
+ */
+static void
+describe_position(const char *text, int position)
+{
+	int			line = 1;
+	int			character = 1;
+
+	for (int i = 1; i < position && *text != '\0'; i++, text += pg_mblen(text))
+	{
+		character++;
+		if (*text == '\n')
+		{
+			line++;
+			character = 1;
+		}
+	}
+	errcontext("line %d, character %d of the segment's text", line, character);
+}
+
+/*
  * Turn errposition() in our text into a position that the client can place: in
  * its own query when that is the DO block itself, else in an internal query.
  * Only the innermost of several nested callbacks may do it.
@@ -82,6 +105,7 @@ text_error_callback(void *arg)
 	errposition(0);
 	internalerrposition(position);
 	internalerrquery(text);
+	describe_position(text, position);
 }
 
 void
