@@ -28,14 +28,19 @@
 #include "definition/definition.h"
 #include "definition/scan.h"
 
+/* A text in force; its address tells nested ones apart. */
+typedef struct ErrorText
+{
+	ErrorContextCallback callback;
+	const char *text;
+} ErrorText;
+
 /* The part of a text that a blanked copy keeps. */
 typedef struct BlankedText
 {
 	const char *text;
 	int			start;
 } BlankedText;
-
-static void text_error_callback(void *arg);
 
 /* Is this very text the block of the DO statement that the client has sent? */
 static bool
@@ -91,10 +96,11 @@ describe_position(const char *text, int position)
 static void
 text_error_callback(void *arg)
 {
-	const char *text = arg;
+	ErrorText  *mine = arg;
+	const char *text = mine->text;
 	int			position = geterrposition();
 
-	for (ErrorContextCallback *inner = error_context_stack; inner != NULL && inner->arg != arg;
+	for (ErrorContextCallback *inner = error_context_stack; inner != &mine->callback;
 		 inner = inner->previous)
 		if (inner->callback == text_error_callback)
 			return;
@@ -111,12 +117,13 @@ text_error_callback(void *arg)
 void
 segment_definition_push_error_text(const char *text)
 {
-	ErrorContextCallback *callback = palloc(sizeof(ErrorContextCallback));
+	ErrorText  *error = palloc(sizeof(ErrorText));
 
-	callback->callback = text_error_callback;
-	callback->arg = (void *) text;
-	callback->previous = error_context_stack;
-	error_context_stack = callback;
+	error->text = text;
+	error->callback.callback = text_error_callback;
+	error->callback.arg = error;
+	error->callback.previous = error_context_stack;
+	error_context_stack = &error->callback;
 }
 
 void
@@ -126,7 +133,7 @@ segment_definition_pop_error_text(void)
 
 	Assert(callback->callback == text_error_callback);
 	error_context_stack = callback->previous;
-	pfree(callback);
+	pfree(callback->arg);
 }
 
 /*

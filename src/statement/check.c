@@ -149,7 +149,9 @@ check_privileges(const SegmentCompiled *compiled)
 			ereport(ERROR,
 					errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					errmsg("permission denied for segment %s", get_rel_name(lfirst_oid(lc))),
-					errhint("GRANT SELECT ON %s TO %s.", quote_identifier(get_rel_name(lfirst_oid(lc))),
+					errhint("GRANT SELECT ON %s TO %s.",
+							quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
+													   get_rel_name(lfirst_oid(lc))),
 							quote_identifier(GetUserNameFromId(owner, false))));
 }
 

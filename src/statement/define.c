@@ -189,16 +189,16 @@ keep_columns(SelectStmt *select, const SegmentCompiled *old, bool extend)
 /*
  * Compile a condition for the segment with this id, with every check.
  *
- * old: what the segment is so far, NULL for a new one (or a new subject).
+ * old: what the segment is so far, NULL for a new one.
  * Returns the raw query in *select and the analysed one in *query.
  */
 static SegmentCompiled *
 compile(SegmentStatement *statement, int32 id, Oid subject, Oid owner,
-		const SegmentCompiled *old, bool extend, SelectStmt **select, Query **query)
+		const SegmentCompiled *old, SelectStmt **select, Query **query)
 {
 	*select = segment_compile_raw(id, subject, statement->table, &statement->condition);
-	if (old && old->subject == subject)
-		keep_columns(*select, old, extend);
+	if (old)
+		keep_columns(*select, old, statement->kind == SEGMENT_CREATE);
 	*query = analyse(*select, statement->text);
 	return segment_compile_query(copyObject(*query), owner, statement->text);
 }
@@ -395,6 +395,20 @@ register_segment(SegmentEntry *old, int32 id, Oid viewId, List *options)
 		segment_catalog_insert(&entry);
 }
 
+/* Other segments may contain this one, so it stays on its table. */
+static void
+refuse_other_subject(SegmentStatement *statement, const SegmentCompiled *before, Oid subject)
+{
+	if (subject != before->subject)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				errmsg("segment \"%s\" is on table \"%s\", not on \"%s\"", get_rel_name(before->viewId),
+					   get_rel_name(before->subject), get_rel_name(subject)),
+				errdetail("The subject table of a segment cannot be changed."),
+				errhint("Drop the segment, or create another one."),
+				statement->table ? segment_definition_position(statement->text, statement->table->location) : 0);
+}
+
 /* Create, or replace what "old" describes. */
 static Oid
 create_as(SegmentStatement *statement, Oid schema, Oid existing, SegmentEntry *old)
@@ -407,10 +421,14 @@ create_as(SegmentStatement *statement, Oid schema, Oid existing, SegmentEntry *o
 	SegmentCompiled *compiled;
 	SelectStmt *select;
 	Query	   *query;
+	Oid			subject;
 	Oid			viewId;
 
 	segment_statement_apply_options(options);
-	compiled = compile(statement, id, statement_subject(statement), owner, before, true, &select, &query);
+	subject = statement_subject(statement);
+	if (old)
+		refuse_other_subject(statement, before, subject);
+	compiled = compile(statement, id, subject, owner, before, &select, &query);
 	segment_statement_check_compiled(compiled, existing, statement->name->relname);
 	viewId = create_view(statement->text, statement->name, schema, select, old != NULL);
 	register_segment(old, id, viewId, options);
@@ -469,15 +487,9 @@ segment_statement_alter_condition(SegmentStatement *statement, Oid viewId)
 		subject = find_subject(statement->text, statement->table);
 	else if (statement->operands != NIL)
 		subject = find_common_subject(statement->text, statement->operands);
-	if (subject != before->subject)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-				errmsg("segment \"%s\" is on table \"%s\", not on \"%s\"", get_rel_name(viewId),
-					   get_rel_name(before->subject), get_rel_name(subject)),
-				errhint("Create another segment: the subject table of a segment cannot be changed."));
-
+	refuse_other_subject(statement, before, subject);
 	segment_statement_apply_options(entry->options);
-	compiled = compile(statement, entry->id, subject, before->owner, before, false, &select, &query);
+	compiled = compile(statement, entry->id, subject, before->owner, before, &select, &query);
 	segment_statement_check_compiled(compiled, viewId, get_rel_name(viewId));
 	StoreViewQuery(viewId, query, true);
 	CommandCounterIncrement();

@@ -84,10 +84,12 @@ check_timezone(const char *value)
 	return result;
 }
 
-/* A positive interval. */
+/* A positive interval, in the default style. */
 static char *
 check_interval(const char *name, const char *value)
 {
+	int			level = NewGUCNestLevel();
+	char	   *result;
 	Interval   *interval = DatumGetIntervalP(DirectFunctionCall3(interval_in,
 																 CStringGetDatum(value),
 																 ObjectIdGetDatum(InvalidOid),
@@ -98,7 +100,10 @@ check_interval(const char *name, const char *value)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("%s must be a positive interval", name));
-	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
+	set_setting("IntervalStyle", "postgres");
+	result = DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
+	AtEOXact_GUC(true, level);
+	return result;
 }
 
 /* Does "name=value" carry this name? */
