@@ -145,11 +145,28 @@ sub undo_to
 	return;
 }
 
+# PREPARE TRANSACTION; the others read; then its end.
+sub two_phase
+{
+	my ($self, $session) = @_;
+	my $name = 'g' . ++$self->{serial} . "_$self->{database}";
+	@$session{qw(in level savepoints)} = (0, '', []);
+	$self->execute($session, "PREPARE TRANSACTION '$name'", may_fail => 1);
+	my $rows = $self->execute($session, "SELECT 1 FROM pg_prepared_xacts WHERE gid = '$name'", quiet => 1);
+	return $self->execute($session, 'ROLLBACK') unless $rows && @$rows;
+	$self->{counts}{'two-phase'}++;
+	my $failure = eval { $self->check($_, 'other') for @{ $self->{sessions} }; 1 } ? undef : $@;
+	$self->execute($session, (chance(70) ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$name'");
+	die $failure if $failure;
+	return;
+}
+
 sub transaction_step
 {
 	my ($self, $session) = @_;
 	return $self->begin($session) unless $session->{in};
 	my $kind = weighted([ 4, 'COMMIT' ], [ 2, 'ROLLBACK' ], [ 4, 'SAVEPOINT' ], [ @{ $session->{savepoints} } ? 5 : 0, 'UNDO' ], [ @{ $session->{savepoints} } ? 2 : 0, 'RELEASE' ]);
+	return $self->two_phase($session) if $kind eq 'COMMIT' && chance(15) && !$session->{ddl};
 	return $self->end($session, $kind) if $kind =~ /^(?:COMMIT|ROLLBACK)$/;
 	if ($kind eq 'SAVEPOINT')
 	{
@@ -211,7 +228,7 @@ sub refused
 sub random_condition
 {
 	my ($self, $subject, $names) = @_;
-	return Condition->new(company => $self->{company}, subject => $subject, segments => $names, links => $self->{links})->condition;
+	return Condition->new(company => $self->{company}, subject => $subject, segments => $names, links => $self->{links}, local => chance(70))->condition;
 }
 
 # Segments that depend on $name, with it.
@@ -420,7 +437,7 @@ sub copy
 	};
 	return if $ok;
 	my ($state, $message) = ($session->{handle}->state // '', $session->{handle}->errstr // $@);
-	eval { $session->{handle}->pg_putcopyend };
+	{ local $SIG{__WARN__} = sub { }; eval { $session->{handle}->pg_putcopyend }; }
 	push @{ $self->{trace} }, "      -- $state $message";
 	$self->fail("server gone in COPY: $message") if $state =~ /^(?:08|57P0)/;
 	$self->fail("COPY failed: $state $message") unless $state =~ $tolerated;
