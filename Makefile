@@ -85,7 +85,7 @@ all install installdirs uninstall installcheck prove_installcheck clean:
 endif
 
 # The targets below find PostgreSQL by themselves, or install it, and leave the source tree alone.
-export PG_CONFIG KEEP ONLY SOAK SCALE
+export PG_CONFIG KEEP ONLY SOAK SCALE ROUNDS CLOCK
 ifeq ($(origin CI),command line)
 export CI
 else

@@ -142,8 +142,8 @@ private_postgres() {
 build() {
 	local log=$1
 	shift
-	as_user make -C "$WORK/src" -s -j"$(nproc 2>/dev/null || echo 2)" with_llvm=no PG_CONFIG="$PG_CONFIG" "$@" all >"$log" 2>&1 &&
-		as_user make -C "$WORK/src" -s with_llvm=no PG_CONFIG="$PG_CONFIG" "$@" install >>"$log" 2>&1
+	as_user make -C "$WORK/src" -s --no-print-directory -j"$(nproc 2>/dev/null || echo 2)" with_llvm=no PG_CONFIG="$PG_CONFIG" "$@" all >"$log" 2>&1 &&
+		as_user make -C "$WORK/src" -s --no-print-directory with_llvm=no PG_CONFIG="$PG_CONFIG" "$@" install >>"$log" 2>&1
 }
 
 # start_server [CONFIGURATION LINE...]: a cluster in WORK/data, reachable by the usual PG* variables.
