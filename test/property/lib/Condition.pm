@@ -154,7 +154,7 @@ sub column
 		'[customers.id] % ' . between(2, 4) . ' = 0', '[customers.id] = ' . $l->('customer'), '[customers.score] > [customers.age]', 'customers IS NOT NULL',
 		'upper([customers.country]) = ' . $l->('country'), 'length([customers.name]) = 4', '([customers.country], [customers.vip]) = (' . $l->('country') . ', true)',
 		'[customers.referrer_id] IS NOT NULL', '[customers.age] IS DISTINCT FROM NULL', 'NULL', 'true', '[customers.created_at] < ' . $l->('stamp'),
-		'[customers.age] = ANY (ARRAY[20, 30, NULL])', '[customers.age] <> ALL (ARRAY[20, 30])', '[customers.country] > [customers.name]'));
+		'[customers.age] = ANY (ARRAY[20, 30, NULL])', '[customers.age] <> ALL (ARRAY[20, 30])', 'graded([customers.score]) > 2', "graded([customers.name]) = 'ANNA'", 'graded([customers.country]) = ' . $l->('country'), '[customers.country] > [customers.name]'));
 }
 
 # ---- aggregates over a linked source ----
@@ -205,7 +205,7 @@ sub filter_term
 	my $l = sub { $self->literal(@_) };
 	my @terms = @{ {
 		orders => [ 'orders.status = ' . $l->('status'), 'orders.status IN (' . $l->('status') . ', ' . $l->('status') . ')', 'orders.amount > ' . $l->('money'),
-			'orders.category = ' . $l->('category'), 'orders.coupon IS NOT NULL', 'orders.placed_at > ' . $l->('stamp'), 'orders.id % 2 = 0', 'orders.coupon = ' . below(9),
+			'orders.category = ' . $l->('category'), 'orders.coupon IS NOT NULL', 'orders.placed_at > ' . $l->('stamp'), 'orders.id % 2 = 0', 'graded(orders.amount) >= 2', 'orders.coupon = ' . below(9),
 			$self->{local} ? () : ('orders.placed_at > now() - interval \'' . between(100, 1500) . ' hours\''), 'orders.coupon IN (SELECT r.code FROM <rates> r WHERE r.rate > ' . $l->('money') . ')' ],
 		events => [ 'events.kind = ' . $l->('kind'), 'events.value >= ' . below(9), 'events.at < ' . $l->('stamp'), 'events.product_id IS NULL',
 			$self->{local} ? () : 'events.at < now()', 'events.product_id IN (SELECT p.id FROM <products> p WHERE p.category = ' . $l->('category') . ')' ],
