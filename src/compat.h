@@ -19,6 +19,19 @@
 #error "segmentation supports PostgreSQL 15 to 18"
 #endif
 
+/* Soft errors of input functions came with 16. */
+#if PG_VERSION_NUM < 160000
+#define ereturn(context, value, ...) \
+	do { ereport(ERROR, __VA_ARGS__); return (value); } while (0)
+#endif
+
+/* An index access method may keep state over index_insert() calls since 17. */
+#if PG_VERSION_NUM >= 170000
+#define segment_compat_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define segment_compat_index_insert_cleanup(index, info) ((void) 0)
+#endif
+
 /* Functions of this name, for any use of their arguments. */
 static inline FuncCandidateList
 segment_compat_candidates(List *names, int nargs)

@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "bitmap/bitmap.h"
 #include "fmgr.h"
+#include "guc.h"
 
 PG_MODULE_MAGIC;
 
@@ -16,4 +18,6 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	segment_bitmap_init();
+	segment_guc_init();
 }

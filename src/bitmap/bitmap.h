@@ -4,11 +4,10 @@
  *		Sets of ids for every other room, without CRoaring's own types.
  *
  * A SegmentBitmap is a mutable set of ids from 0 to PG_INT64_MAX.  All its
- * memory is palloc'd: what segment_bitmap_create() and its kin return lives in
- * CurrentMemoryContext, and a call that grows a bitmap allocates in the
- * CurrentMemoryContext of that call, so switch to the bitmap's own context
- * before changing one that outlives the current context.  Nothing leaks on
- * ERROR; resetting the context frees everything.
+ * memory is palloc'd in the context that was current when it was made; calls
+ * that change it allocate there too, whatever is current then.  Nothing leaks
+ * on ERROR, but a bitmap that was being changed when one was raised must not
+ * be used any more.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +15,9 @@
 #define SEGMENT_BITMAP_H
 
 typedef struct SegmentBitmap SegmentBitmap;
+
+/* Opens CRoaring; from _PG_init, before anything else of this room. */
+extern void segment_bitmap_init(void);
 
 /* a new empty set; a copy */
 extern SegmentBitmap *segment_bitmap_create(void);

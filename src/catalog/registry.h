@@ -35,6 +35,9 @@ extern SegmentEntry *segment_catalog_lookup(Oid viewId);
 /* Every registered segment whose view exists: list of SegmentEntry *. */
 extern List *segment_catalog_all(void);
 
+/* Registered segments whose view is gone, by whatever way: list of SegmentEntry *. */
+extern List *segment_catalog_orphans(void);
+
 /*
  * The compiled form of a segment's view, from the backend's cache (valid until
  * the end of the current command; copy what must live longer).  NULL with
@@ -57,5 +60,8 @@ typedef struct SegmentLink
 extern void segment_catalog_insert_link(const SegmentLink *link);
 extern bool segment_catalog_delete_link(Oid source, Oid target);
 extern List *segment_catalog_links(Oid source);	/* of SegmentLink * */
+
+/* Remove the links from and to tables that no longer exist. */
+extern void segment_catalog_forget_links(void);
 
 #endif							/* SEGMENT_REGISTRY_H */

@@ -1,0 +1,568 @@
+/*-------------------------------------------------------------------------
+ *
+ * format.c
+ *		The bytes of a bitmap: checking and reading them where they lie.
+ *
+ * A bitmap is the portable 64-bit Roaring serialisation, all little-endian:
+ *
+ *		uint64 number of buckets
+ *		per bucket, ascending:
+ *			uint32 upper 32 bits of its ids
+ *			a 32-bit portable Roaring bitmap:
+ *				plain:	uint32 12346, uint32 n
+ *				runs:	uint16 12347, uint16 n - 1, (n + 7) / 8 bytes of flags
+ *				n times	uint16 key, uint16 ids - 1
+ *				n times	uint32 offset of the container (runs: only if n >= 4)
+ *				n containers:
+ *					array	ids times uint16			(ids <= 4096)
+ *					bitset	8192 bytes					(ids > 4096)
+ *					run		uint16 r, r times (uint16 first, uint16 length - 1)
+ *
+ * Canonical form.  A set has one representation as segment.bitmap: no empty
+ * bucket or container, and each container in its smallest form, an array where
+ * an array and runs would be equally long.  So equality is equality of bytes
+ * and their hash is the hash of the set.  CRoaring's run_optimize leaves that
+ * tie as it finds it; segment_format_settle() decides it.
+ *
+ * Everything that comes from outside, and every stored value before it is
+ * read, passes segment_format_check(): CRoaring's own functions trust what
+ * they read in place.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "bitmap/format.h"
+#include "port/pg_bitutils.h"
+
+/*
+ * The two loops over every byte of a container decide what reading costs, so
+ * they are compiled for several processors where the compiler can.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__) && \
+	!defined(__SANITIZE_ADDRESS__)
+#define SEGMENT_FAST_LOOP \
+	__attribute__((optimize("O3"), target_clones("default", "popcnt", "avx2", "arch=icelake-server")))
+#else
+#define SEGMENT_FAST_LOOP
+#endif
+
+/* values at addresses that are not aligned for them */
+typedef uint16 __attribute__((aligned(1), may_alias)) loose16;
+typedef uint64 __attribute__((aligned(1), may_alias)) loose64;
+
+/* Are these little-endian values strictly ascending? */
+SEGMENT_FAST_LOOP
+static bool
+is_ascending(const char *bytes, uint32 n)
+{
+	uint32		bad = 0;
+
+#ifdef WORDS_BIGENDIAN
+	for (uint32 i = 1; i < n; i++)
+		bad |= segment_read16(bytes + 2 * (i - 1)) >= segment_read16(bytes + 2 * i);
+#else
+	const loose16 *values = (const loose16 *) bytes;
+
+	for (uint32 i = 1; i < n; i++)
+		bad |= values[i - 1] >= values[i];
+#endif
+	return bad == 0;
+}
+
+SEGMENT_FAST_LOOP
+static uint32
+count_bits(const char *bytes)
+{
+	const loose64 *words = (const loose64 *) bytes;
+	uint64		count = 0;
+
+	for (int i = 0; i < SEGMENT_BITSET_BYTES / 8; i++)
+		count += __builtin_popcountll(words[i]);
+	return (uint32) count;
+}
+
+/* The ids of a run container, or 0 if its runs are not ascending, apart and within it. */
+static uint32
+count_runs(const char *runs, uint32 nruns)
+{
+	uint32		count = 0;
+	uint32		next = 0;		/* the least start allowed */
+
+	for (uint32 i = 0; i < nruns; i++)
+	{
+		uint32		first = segment_read16(runs + 4 * i);
+		uint32		last = first + segment_read16(runs + 4 * i + 2);
+
+		if (first < next || last > PG_UINT16_MAX)
+			return 0;
+		count += last - first + 1;
+		next = last + 2;
+	}
+	return count;
+}
+
+#define FAIL(reason, position) \
+	do { *where = (size_t) (position); return (reason); } while (0)
+
+/* Check one container whose kind and cardinality its header gives; *size receives its bytes. */
+static const char *
+check_container(const char *bytes, size_t available, bool isRun, uint32 cardinality,
+				size_t *size, size_t *where)
+{
+	if (isRun)
+	{
+		uint32		nruns;
+
+		if (available < 2)
+			FAIL("truncated run container", 0);
+		nruns = segment_read16(bytes);
+		if (available - 2 < 4 * (size_t) nruns)
+			FAIL("truncated run container", 2);
+		if (nruns == 0)
+			FAIL("empty run container", 0);
+		if (count_runs(bytes + 2, nruns) != cardinality)
+			FAIL("runs that overlap, touch, are out of order or do not add up to the container's count", 2);
+		*size = 2 + 4 * (size_t) nruns;
+	}
+	else if (cardinality > SEGMENT_ARRAY_MAX)
+	{
+		if (available < SEGMENT_BITSET_BYTES)
+			FAIL("truncated bitset container", 0);
+		if (count_bits(bytes) != cardinality)
+			FAIL("bitset container with another number of bits than its count", 0);
+		*size = SEGMENT_BITSET_BYTES;
+	}
+	else
+	{
+		if (available < 2 * (size_t) cardinality)
+			FAIL("truncated array container", 0);
+		if (!is_ascending(bytes, cardinality))
+			FAIL("array container out of order", 0);
+		*size = 2 * (size_t) cardinality;
+	}
+	return NULL;
+}
+
+/*
+ * segment_format_check32
+ *		Check the bytes of one bucket.
+ *
+ * size: what there is to read.  *used receives the bytes that the bucket takes.
+ */
+const char *
+segment_format_check32(const char *bytes, size_t size, size_t *where, size_t *used)
+{
+	uint32		cookie;
+	uint32		n;
+	const uint8 *runFlags = NULL;
+	size_t		keys;
+	size_t		offsets = 0;
+	size_t		position;
+	int32		previous = -1;
+
+	if (size < 4)
+		FAIL("truncated header", 0);
+	cookie = segment_read32(bytes);
+	if (cookie == SEGMENT_COOKIE_PLAIN)
+	{
+		if (size < 8)
+			FAIL("truncated header", 4);
+		n = segment_read32(bytes + 4);
+		if (n > PG_UINT16_MAX + 1)
+			FAIL("more than 65536 containers", 4);
+		keys = 8;
+	}
+	else if ((cookie & 0xffff) == SEGMENT_COOKIE_RUNS)
+	{
+		n = (cookie >> 16) + 1;
+		runFlags = (const uint8 *) bytes + 4;
+		keys = 4 + (n + 7) / 8;
+	}
+	else
+		FAIL("no Roaring bitmap (unknown cookie)", 0);
+
+	position = keys + 4 * (size_t) n;
+	if (runFlags == NULL || n >= SEGMENT_OFFSETS_FROM)
+	{
+		offsets = position;
+		position += 4 * (size_t) n;
+	}
+	if (size < position)
+		FAIL("truncated header", keys);
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		int32		key = segment_read16(bytes + keys + 4 * i);
+		uint32		cardinality = (uint32) segment_read16(bytes + keys + 4 * i + 2) + 1;
+		bool		isRun = runFlags != NULL && (runFlags[i / 8] >> (i % 8) & 1) != 0;
+		const char *reason;
+		size_t		length;
+		size_t		within;
+
+		if (key <= previous)
+			FAIL("containers out of order", keys + 4 * i);
+		previous = key;
+		if (offsets != 0 && segment_read32(bytes + offsets + 4 * i) != position)
+			FAIL("wrong container offset", offsets + 4 * i);
+		reason = check_container(bytes + position, size - position, isRun, cardinality,
+								 &length, &within);
+		if (reason != NULL)
+			FAIL(reason, position + within);
+		position += length;
+	}
+	*used = position;
+	return NULL;
+}
+
+const char *
+segment_format_check(const char *bytes, size_t size, size_t *where)
+{
+	uint64		nbuckets;
+	size_t		position = 8;
+	int64		previous = -1;
+
+	if (size < 8)
+		FAIL("truncated header", 0);
+	nbuckets = segment_read64(bytes);
+	if (nbuckets > (size - 8) / 12)
+		FAIL("more buckets than bytes", 0);
+
+	for (uint64 i = 0; i < nbuckets; i++)
+	{
+		const char *reason;
+		size_t		within;
+		size_t		used;
+		int64		high;
+
+		if (size - position < 4)
+			FAIL("truncated bucket", position);
+		high = segment_read32(bytes + position);
+		if (high > SEGMENT_HIGH_MAX)
+			FAIL("ids above 9223372036854775807", position);
+		if (high <= previous)
+			FAIL("buckets out of order", position);
+		previous = high;
+		position += 4;
+		reason = segment_format_check32(bytes + position, size - position, &within, &used);
+		if (reason != NULL)
+			FAIL(reason, position + within);
+		position += used;
+	}
+	if (position != size)
+		FAIL("bytes after the end", position);
+	return NULL;
+}
+
+void
+segment_format_open(const char *bytes, SegmentBucket *bucket)
+{
+	uint32		cookie = segment_read32(bytes);
+
+	bucket->bytes = bytes;
+	if (cookie == SEGMENT_COOKIE_PLAIN)
+	{
+		bucket->ncontainers = segment_read32(bytes + 4);
+		bucket->runFlags = NULL;
+		bucket->keys = bytes + 8;
+	}
+	else
+	{
+		bucket->ncontainers = (cookie >> 16) + 1;
+		bucket->runFlags = (const uint8 *) bytes + 4;
+		bucket->keys = bytes + 4 + (bucket->ncontainers + 7) / 8;
+	}
+	bucket->containers = bucket->keys + 4 * bucket->ncontainers;
+	bucket->offsets = NULL;
+	if (bucket->runFlags == NULL || bucket->ncontainers >= SEGMENT_OFFSETS_FROM)
+	{
+		bucket->offsets = bucket->containers;
+		bucket->containers += 4 * bucket->ncontainers;
+	}
+
+	if (bucket->ncontainers == 0)
+		bucket->size = bucket->containers - bytes;
+	else
+	{
+		SegmentContainer last;
+
+		segment_format_container(bucket, bucket->ncontainers - 1, &last);
+		bucket->size = last.bytes - bytes;
+		switch (last.kind)
+		{
+			case SEGMENT_ARRAY:
+				bucket->size += 2 * last.cardinality;
+				break;
+			case SEGMENT_BITSET:
+				bucket->size += SEGMENT_BITSET_BYTES;
+				break;
+			case SEGMENT_RUN:
+				bucket->size += 4 * last.nruns;
+				break;
+		}
+	}
+}
+
+/* The bytes that container i takes, which start here. */
+static size_t
+container_size(const SegmentBucket *bucket, uint32 i, const char *bytes)
+{
+	uint32		cardinality = segment_bucket_cardinality(bucket, i);
+
+	if (segment_bucket_is_run(bucket, i))
+		return 2 + 4 * (size_t) segment_read16(bytes);
+	return cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET_BYTES : 2 * cardinality;
+}
+
+void
+segment_format_container(const SegmentBucket *bucket, uint32 i, SegmentContainer *container)
+{
+	const char *bytes = bucket->containers;
+
+	if (bucket->offsets != NULL)
+		bytes = bucket->bytes + segment_read32(bucket->offsets + 4 * i);
+	else
+	{
+		for (uint32 j = 0; j < i; j++)
+			bytes += container_size(bucket, j, bytes);
+	}
+
+	container->key = segment_bucket_key(bucket, i);
+	container->cardinality = segment_bucket_cardinality(bucket, i);
+	container->nruns = 0;
+	if (segment_bucket_is_run(bucket, i))
+	{
+		container->kind = SEGMENT_RUN;
+		container->nruns = segment_read16(bytes);
+		bytes += 2;
+	}
+	else
+		container->kind = container->cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET : SEGMENT_ARRAY;
+	container->bytes = bytes;
+}
+
+uint32
+segment_format_find(const SegmentBucket *bucket, uint32 key)
+{
+	uint32		low = 0;
+	uint32		high = bucket->ncontainers;
+
+	while (low < high)
+	{
+		uint32		middle = (low + high) / 2;
+
+		if (segment_bucket_key(bucket, middle) < key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/*
+ * How many of n ascending 16-bit values, "stride" bytes apart, are <= low.
+ */
+static uint32
+count_up_to(const char *bytes, uint32 n, uint32 stride, uint16 low)
+{
+	uint32		first = 0;
+
+	while (first < n)
+	{
+		uint32		middle = (first + n) / 2;
+
+		if (segment_read16(bytes + (size_t) middle * stride) <= low)
+			first = middle + 1;
+		else
+			n = middle;
+	}
+	return first;
+}
+
+bool
+segment_container_contains(const SegmentContainer *container, uint16 low)
+{
+	uint32		n;
+
+	switch (container->kind)
+	{
+		case SEGMENT_BITSET:
+			return ((uint8) container->bytes[low / 8] >> (low % 8) & 1) != 0;
+		case SEGMENT_ARRAY:
+			n = count_up_to(container->bytes, container->cardinality, 2, low);
+			return n > 0 && segment_read16(container->bytes + 2 * (n - 1)) == low;
+		case SEGMENT_RUN:
+			n = count_up_to(container->bytes, container->nruns, 4, low);
+			if (n == 0)
+				return false;
+			return low - segment_read16(container->bytes + 4 * (n - 1)) <=
+				segment_read16(container->bytes + 4 * (n - 1) + 2);
+	}
+	return false;
+}
+
+uint32
+segment_container_rank(const SegmentContainer *container, uint16 low)
+{
+	uint32		count = 0;
+
+	switch (container->kind)
+	{
+		case SEGMENT_BITSET:
+			for (int i = 0; i < low / 8; i++)
+				count += pg_number_of_ones[(uint8) container->bytes[i]];
+			count += pg_number_of_ones[(uint8) container->bytes[low / 8] &
+									   ((1 << (low % 8 + 1)) - 1)];
+			return count;
+		case SEGMENT_ARRAY:
+			return count_up_to(container->bytes, container->cardinality, 2, low);
+		case SEGMENT_RUN:
+			for (uint32 i = 0; i < container->nruns; i++)
+			{
+				uint32		first = segment_read16(container->bytes + 4 * i);
+				uint32		length = segment_read16(container->bytes + 4 * i + 2);
+
+				if (first > low)
+					break;
+				count += Min(length, low - first) + 1;
+			}
+			return count;
+	}
+	return 0;
+}
+
+uint16
+segment_container_min(const SegmentContainer *container)
+{
+	if (container->kind == SEGMENT_BITSET)
+	{
+		int			i = 0;
+
+		while (container->bytes[i] == 0)
+			i++;
+		return i * 8 + pg_rightmost_one_pos[(uint8) container->bytes[i]];
+	}
+	return segment_read16(container->bytes);
+}
+
+uint16
+segment_container_max(const SegmentContainer *container)
+{
+	const char *last;
+
+	switch (container->kind)
+	{
+		case SEGMENT_BITSET:
+			{
+				int			i = SEGMENT_BITSET_BYTES - 1;
+
+				while (container->bytes[i] == 0)
+					i--;
+				return i * 8 + pg_leftmost_one_pos[(uint8) container->bytes[i]];
+			}
+		case SEGMENT_ARRAY:
+			return segment_read16(container->bytes + 2 * (container->cardinality - 1));
+		case SEGMENT_RUN:
+			last = container->bytes + 4 * (container->nruns - 1);
+			return segment_read16(last) + segment_read16(last + 2);
+	}
+	return 0;
+}
+
+/* Would this container be as short as an array? */
+static bool
+is_undecided(const SegmentContainer *container)
+{
+	return container->kind == SEGMENT_RUN &&
+		container->cardinality <= SEGMENT_ARRAY_MAX &&
+		container->cardinality <= 2 * container->nruns;
+}
+
+/* Write a run container as an array; returns the byte behind it. */
+static char *
+write_runs_as_array(const SegmentContainer *container, char *out)
+{
+	for (uint32 i = 0; i < container->nruns; i++)
+	{
+		uint32		first = segment_read16(container->bytes + 4 * i);
+		uint32		last = first + segment_read16(container->bytes + 4 * i + 2);
+
+		for (uint32 id = first; id <= last; id++)
+		{
+			segment_write16(out, (uint16) id);
+			out += 2;
+		}
+	}
+	return out;
+}
+
+size_t
+segment_format_settle(const char *bytes, char *out)
+{
+	SegmentBucket bucket;
+	SegmentContainer container;
+	uint32		nundecided = 0;
+	uint32		nruns = 0;
+	char	   *start = out;
+	char	   *offsets = NULL;
+	uint8	   *flags = NULL;
+	const char *next;
+
+	if (segment_read32(bytes) == SEGMENT_COOKIE_PLAIN)
+		return 0;
+	segment_format_open(bytes, &bucket);
+	for (uint32 i = 0; i < bucket.ncontainers; i++)
+	{
+		if (!segment_bucket_is_run(&bucket, i))
+			continue;
+		nruns++;
+		segment_format_container(&bucket, i, &container);
+		nundecided += is_undecided(&container);
+	}
+	if (nundecided == 0)
+		return 0;
+	nruns -= nundecided;
+
+	/* header, keys and room for the offsets */
+	if (nruns == 0)
+	{
+		segment_write32(out, SEGMENT_COOKIE_PLAIN);
+		segment_write32(out + 4, bucket.ncontainers);
+		out += 8;
+	}
+	else
+	{
+		segment_write32(out, SEGMENT_COOKIE_RUNS | (bucket.ncontainers - 1) << 16);
+		flags = (uint8 *) out + 4;
+		memset(flags, 0, (bucket.ncontainers + 7) / 8);
+		out += 4 + (bucket.ncontainers + 7) / 8;
+	}
+	memcpy(out, bucket.keys, 4 * bucket.ncontainers);
+	out += 4 * bucket.ncontainers;
+	if (nruns == 0 || bucket.ncontainers >= SEGMENT_OFFSETS_FROM)
+	{
+		offsets = out;
+		out += 4 * bucket.ncontainers;
+	}
+
+	next = bucket.containers;
+	for (uint32 i = 0; i < bucket.ncontainers; i++)
+	{
+		size_t		size = container_size(&bucket, i, next);
+
+		if (offsets != NULL)
+			segment_write32(offsets + 4 * i, (uint32) (out - start));
+		segment_format_container(&bucket, i, &container);
+		if (is_undecided(&container))
+			out = write_runs_as_array(&container, out);
+		else
+		{
+			memcpy(out, next, size);
+			out += size;
+			if (container.kind == SEGMENT_RUN)
+				flags[i / 8] |= 1 << (i % 8);
+		}
+		next += size;
+	}
+	return out - start;
+}

@@ -1,0 +1,551 @@
+/*-------------------------------------------------------------------------
+ *
+ * type.c
+ *		segment.bitmap as a type: text, binary form, casts, comparison.
+ *
+ * Text form: ids and inclusive ranges in braces, {1,5,7-20}; read in any
+ * order, with any white space between the parts and any overlap.  Also read,
+ * as they are written with segmentation.bitmap_output = hex: \x and the
+ * portable bytes in hexadecimal.
+ *
+ * Bytes from outside (binary input, cast from bytea) are the portable 64-bit
+ * Roaring serialisation or, recognised by its cookie, the 32-bit one.
+ *
+ * Order: sets compare like their ascending lists of ids, so {} is the least,
+ * {1} < {1,2} < {1,3} < {2}.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "bitmap/builder.h"
+#include "bitmap/ranges.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "lib/stringinfo.h"
+#include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "parser/scansup.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+/* How much of a wrong text an error message shows. */
+#define SHOWN_TEXT 64
+
+/* Reading text: where we are, and what has gone wrong. */
+typedef struct TextReader
+{
+	const char *start;
+	const char *next;
+	const char *mistake;		/* NULL so far */
+	const char *mistakeAt;
+	bool		outOfRange;
+} TextReader;
+
+static void
+skip_space(TextReader *reader)
+{
+	while (scanner_isspace(*reader->next))
+		reader->next++;
+}
+
+static bool
+fail(TextReader *reader, const char *mistake, const char *at)
+{
+	reader->mistake = mistake;
+	reader->mistakeAt = at;
+	return false;
+}
+
+static bool
+read_id(TextReader *reader, int64 *id)
+{
+	const char *start = reader->next;
+	uint64		value = 0;
+
+	if (*start == '-')
+	{
+		reader->outOfRange = true;
+		return fail(reader, "ids are not negative", start);
+	}
+	if (*start < '0' || *start > '9')
+		return fail(reader, *start == '\0' ? "unexpected end" : "an id is expected", start);
+	for (; *reader->next >= '0' && *reader->next <= '9'; reader->next++)
+	{
+		int			digit = *reader->next - '0';
+
+		if (value > ((uint64) PG_INT64_MAX - digit) / 10)
+		{
+			reader->outOfRange = true;
+			return fail(reader, "ids go up to 9223372036854775807", start);
+		}
+		value = value * 10 + digit;
+	}
+	*id = (int64) value;
+	return true;
+}
+
+/* Read one "id" or "first-last" into the builder. */
+static bool
+read_item(TextReader *reader, SegmentBuilder *builder)
+{
+	int64		first;
+	int64		last;
+	const char *at = reader->next;
+
+	if (!read_id(reader, &first))
+		return false;
+	skip_space(reader);
+	if (*reader->next != '-')
+	{
+		segment_builder_add(builder, first);
+		return true;
+	}
+	reader->next++;
+	skip_space(reader);
+	if (!read_id(reader, &last))
+		return false;
+	if (last < first)
+		return fail(reader, "the range ends before it begins", at);
+	segment_builder_flush(builder);
+	segment_set_finish(builder->set);
+	segment_bitmap_add_range(builder->set, first, last);
+	return true;
+}
+
+static bool
+read_set(TextReader *reader, SegmentBuilder *builder)
+{
+	skip_space(reader);
+	if (*reader->next != '{')
+		return fail(reader, "\"{\" is expected", reader->next);
+	reader->next++;
+	skip_space(reader);
+	if (*reader->next == '}')
+		reader->next++;
+	else
+	{
+		for (;;)
+		{
+			skip_space(reader);
+			if (!read_item(reader, builder))
+				return false;
+			CHECK_FOR_INTERRUPTS();
+			skip_space(reader);
+			if (*reader->next == ',')
+				reader->next++;
+			else if (*reader->next == '}')
+			{
+				reader->next++;
+				break;
+			}
+			else
+				return fail(reader, *reader->next == '\0' ? "unexpected end" :
+							"\",\" or \"}\" is expected", reader->next);
+		}
+	}
+	skip_space(reader);
+	if (*reader->next != '\0')
+		return fail(reader, "nothing is expected behind \"}\"", reader->next);
+	return true;
+}
+
+/*
+ * Bytes from outside as a set that need not be canonical.  32-bit bytes are
+ * told by their cookie; as a number of 64-bit buckets it would be impossible.
+ */
+static SegmentBitmap *
+read_foreign(const char *bytes, size_t size)
+{
+	size_t		where;
+	size_t		used;
+	const char *reason;
+	SegmentBitmap *set;
+
+	if (size < 4 ||
+		(segment_read32(bytes) != SEGMENT_COOKIE_PLAIN &&
+		 (segment_read32(bytes) & 0xffff) != SEGMENT_COOKIE_RUNS) ||
+		segment_format_check(bytes, size, &where) == NULL)
+		set = segment_set_view(bytes, size, ERRCODE_INVALID_BINARY_REPRESENTATION);
+	else
+	{
+		char	   *wrapped;
+
+		reason = segment_format_check32(bytes, size, &where, &used);
+		if (reason == NULL && used != size)
+		{
+			reason = "bytes after the end";
+			where = used;
+		}
+		if (reason != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+					 errmsg("invalid bytes for type %s", "segment.bitmap"),
+					 errdetail("At byte %zu of %zu: %s.", where, size, reason)));
+		wrapped = MemoryContextAllocHuge(CurrentMemoryContext, 12 + size);
+		segment_write64(wrapped, 1);
+		segment_write32(wrapped + 8, 0);
+		memcpy(wrapped + 12, bytes, size);
+		set = segment_set_view(wrapped, 12 + size, ERRCODE_INVALID_BINARY_REPRESENTATION);
+	}
+	segment_set_thaw(set);
+	return set;
+}
+
+/* "\x..." as written by segmentation.bitmap_output = hex. */
+static Datum
+read_hex(const char *text)
+{
+	size_t		length = strlen(text);
+	char	   *bytes;
+	uint64		size;
+
+	bytes = palloc(length / 2 + 1);
+	size = hex_decode(text + 2, length - 2, bytes);
+	return segment_bitmap_to_datum(read_foreign(bytes, size));
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_in(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_in);
+Datum
+segmentation_bitmap_in(PG_FUNCTION_ARGS)
+{
+	const char *text = PG_GETARG_CSTRING(0);
+	TextReader	reader = {.start = text,.next = text};
+	SegmentBuilder *builder;
+
+	if (text[0] == '\\' && text[1] == 'x')
+		PG_RETURN_DATUM(read_hex(text));
+
+	builder = segment_builder_create();
+	if (!read_set(&reader, builder))
+	{
+		int			shown = pg_mbcliplen(text, strlen(text), SHOWN_TEXT);
+
+		ereturn(fcinfo->context, (Datum) 0,
+				(errcode(reader.outOfRange ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE :
+						 ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("invalid input syntax for type %s: \"%.*s%s\"", "segment.bitmap",
+						shown, text, text[shown] == '\0' ? "" : "..."),
+				 errdetail("At character %d: %s.",
+						   pg_mbstrlen_with_len(text, reader.mistakeAt - text) + 1,
+						   reader.mistake)));
+	}
+	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_builder_finish(builder)));
+}
+
+/* Append a number and return the byte behind it; there must be room for 20. */
+static inline char *
+write_number(char *out, int64 value)
+{
+	return out + pg_ulltoa_n((uint64) value, out);
+}
+
+/* "{1,5,7-20}" or, without ranges, every id by itself. */
+static char *
+write_text(const SegmentBitmap *set, bool ranges)
+{
+	StringInfoData out;
+	SegmentRanges reader;
+	int64		first;
+	int64		last;
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '{');
+	segment_ranges_begin(&reader, set);
+	while (segment_ranges_next(&reader, &first, &last))
+	{
+		bool		pair = ranges && last > first;
+
+		for (int64 id = first;; id++)
+		{
+			char	   *end;
+
+			enlargeStringInfo(&out, 48);
+			end = out.data + out.len;
+			if (out.len > 1)
+				*end++ = ',';
+			end = write_number(end, id);
+			if (pair)
+			{
+				*end++ = '-';
+				end = write_number(end, last);
+			}
+			out.len = end - out.data;
+			if (pair || id == last)
+				break;
+			if ((id & 0xffff) == 0)
+				CHECK_FOR_INTERRUPTS();
+		}
+	}
+	appendStringInfoChar(&out, '}');
+	return out.data;
+}
+
+static char *
+write_hex(const bytea *value)
+{
+	size_t		size = VARSIZE_ANY_EXHDR(value);
+	char	   *text;
+
+	if (size > (MaxAllocSize - 3) / 2)
+		segment_too_large();
+	text = palloc(2 * size + 3);
+	text[0] = '\\';
+	text[1] = 'x';
+	text[2 + hex_encode(VARDATA_ANY(value), size, text + 2)] = '\0';
+	return text;
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_out(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_out);
+Datum
+segmentation_bitmap_out(PG_FUNCTION_ARGS)
+{
+	SegmentBitmap *set = SEGMENT_GETARG(0);
+
+	if (segment_guc_bitmap_output == SEGMENT_BITMAP_OUTPUT_HEX)
+		PG_RETURN_CSTRING(write_hex(segment_set_to_varlena(set)));
+	PG_RETURN_CSTRING(write_text(set, segment_guc_bitmap_output == SEGMENT_BITMAP_OUTPUT_RANGES));
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_recv(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_recv);
+Datum
+segmentation_bitmap_recv(PG_FUNCTION_ARGS)
+{
+	StringInfo	message = (StringInfo) PG_GETARG_POINTER(0);
+	int			size = message->len - message->cursor;
+	const char *bytes = pq_getmsgbytes(message, size);
+
+	PG_RETURN_DATUM(segment_bitmap_to_datum(read_foreign(bytes, size)));
+}
+
+/* bitmap -> bytea, which is also its binary form */
+PGDLLEXPORT Datum segmentation_bitmap_to_bytea(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_to_bytea);
+Datum
+segmentation_bitmap_to_bytea(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BYTEA_P(segment_set_to_varlena(SEGMENT_GETARG(0)));
+}
+
+PGDLLEXPORT Datum segmentation_bytea_to_bitmap(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bytea_to_bitmap);
+Datum
+segmentation_bytea_to_bitmap(PG_FUNCTION_ARGS)
+{
+	bytea	   *value = PG_GETARG_BYTEA_P(0);
+
+	PG_RETURN_DATUM(segment_bitmap_to_datum(read_foreign(VARDATA(value),
+														 VARSIZE(value) - VARHDRSZ)));
+}
+
+/* bitmap -> 32-bit portable bytes, for readers that know no others */
+PGDLLEXPORT Datum segmentation_to_bytea32(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_to_bytea32);
+Datum
+segmentation_to_bytea32(PG_FUNCTION_ARGS)
+{
+	SegmentBitmap *set = SEGMENT_GETARG(0);
+	bytea	   *result;
+
+	if (segment_bitmap_max(set) > PG_UINT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("bitmap does not fit into the 32-bit format"),
+				 errdetail("Its largest id is " INT64_FORMAT ".", segment_bitmap_max(set))));
+	if (set->nslots == 0)
+	{
+		result = palloc(VARHDRSZ + 8);
+		segment_write32(VARDATA(result), SEGMENT_COOKIE_PLAIN);
+		segment_write32(VARDATA(result) + 4, 0);
+		SET_VARSIZE(result, VARHDRSZ + 8);
+	}
+	else
+	{
+		result = palloc(VARHDRSZ + (Size) set->slots[0].size);
+		memcpy(VARDATA(result), set->slots[0].bytes, set->slots[0].size);
+		SET_VARSIZE(result, VARHDRSZ + (Size) set->slots[0].size);
+	}
+	PG_RETURN_BYTEA_P(result);
+}
+
+/* A set of the elements of a bigint[] of any dimensions; NULL elements are refused. */
+SegmentBitmap *
+segment_set_from_array(ArrayType *array)
+{
+	SegmentBuilder *builder = segment_builder_create();
+	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	const int64 *ids = (const int64 *) ARR_DATA_PTR(array);
+
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("array of ids must not contain nulls")));
+	Assert(ARR_ELEMTYPE(array) == INT8OID);
+	for (int i = 0; i < n; i++)
+	{
+		segment_builder_add(builder, segment_check_id(ids[i]));
+		if ((i & 0xffff) == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	return segment_builder_finish(builder);
+}
+
+PGDLLEXPORT Datum segmentation_array_to_bitmap(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_array_to_bitmap);
+Datum
+segmentation_array_to_bitmap(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(0))));
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_to_array(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_to_array);
+Datum
+segmentation_bitmap_to_array(PG_FUNCTION_ARGS)
+{
+	SegmentBitmap *set = SEGMENT_GETARG(0);
+	int64		n = segment_bitmap_cardinality(set);
+	ArrayType  *array;
+	int64	   *out;
+	Size		size;
+	SegmentIds	ids;
+
+	if (n > (MaxAllocSize - ARR_OVERHEAD_NONULLS(1)) / sizeof(int64))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("array of " INT64_FORMAT " ids is too large", n),
+				 errhint("Use segment.ids() to get them as rows.")));
+	if (n == 0)
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
+
+	size = ARR_OVERHEAD_NONULLS(1) + sizeof(int64) * n;
+	array = palloc(size);
+	memset(array, 0, ARR_OVERHEAD_NONULLS(1));
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = INT8OID;
+	ARR_DIMS(array)[0] = (int) n;
+	ARR_LBOUND(array)[0] = 1;
+
+	out = (int64 *) ARR_DATA_PTR(array);
+	segment_ids_begin(&ids, set, 0);
+	while (segment_ids_fill(&ids))
+	{
+		for (uint32 i = 0; i < ids.n; i++)
+			*out++ = segment_id_make(ids.high, ids.block[i]);
+	}
+	PG_RETURN_ARRAYTYPE_P(array);
+}
+
+/* Canonical bytes: the same set has the same. */
+static bool
+same_bytes(Datum a, Datum b)
+{
+	struct varlena *left;
+	struct varlena *right;
+
+	if (toast_raw_datum_size(a) != toast_raw_datum_size(b))
+		return false;
+	left = PG_DETOAST_DATUM_PACKED(a);
+	right = PG_DETOAST_DATUM_PACKED(b);
+	return memcmp(VARDATA_ANY(left), VARDATA_ANY(right), VARSIZE_ANY_EXHDR(left)) == 0;
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_eq(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_eq);
+Datum
+segmentation_bitmap_eq(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_ne(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_ne);
+Datum
+segmentation_bitmap_ne(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(!same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
+}
+
+/* Compare like the ascending lists of ids, run by run. */
+static int
+compare(Datum a, Datum b)
+{
+	SegmentRanges left;
+	SegmentRanges right;
+	int64		first[2];
+	int64		last[2];
+
+	segment_ranges_begin(&left, segment_set_argument(a));
+	segment_ranges_begin(&right, segment_set_argument(b));
+	for (;;)
+	{
+		bool		more = segment_ranges_next(&left, &first[0], &last[0]);
+
+		if (!segment_ranges_next(&right, &first[1], &last[1]))
+			return more ? 1 : 0;
+		if (!more)
+			return -1;
+		if (first[0] != first[1])
+			return first[0] < first[1] ? -1 : 1;
+		if (last[0] == last[1])
+			continue;
+
+		/* The shorter run is followed by a greater id than the longer one's, or by none. */
+		if (last[0] < last[1])
+			return segment_ranges_next(&left, &first[0], &last[0]) ? 1 : -1;
+		return segment_ranges_next(&right, &first[1], &last[1]) ? -1 : 1;
+	}
+}
+
+#define COMPARISON(name, test) \
+PGDLLEXPORT Datum segmentation_bitmap_##name(PG_FUNCTION_ARGS); \
+PG_FUNCTION_INFO_V1(segmentation_bitmap_##name); \
+Datum \
+segmentation_bitmap_##name(PG_FUNCTION_ARGS) \
+{ \
+	PG_RETURN_BOOL(compare(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)) test 0); \
+}
+
+COMPARISON(lt, <)
+COMPARISON(le, <=)
+COMPARISON(gt, >)
+COMPARISON(ge, >=)
+
+PGDLLEXPORT Datum segmentation_bitmap_cmp(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_cmp);
+Datum
+segmentation_bitmap_cmp(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(compare(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_hash(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_hash);
+Datum
+segmentation_bitmap_hash(PG_FUNCTION_ARGS)
+{
+	struct varlena *value = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
+
+	return hash_any((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_hash_extended(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(segmentation_bitmap_hash_extended);
+Datum
+segmentation_bitmap_hash_extended(PG_FUNCTION_ARGS)
+{
+	struct varlena *value = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
+
+	return hash_any_extended((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
+							 PG_GETARG_INT64(1));
+}

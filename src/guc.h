@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *		The settings segmentation.*
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_GUC_H
+#define SEGMENT_GUC_H
+
+/* segmentation.bitmap_output */
+typedef enum SegmentBitmapOutput
+{
+	SEGMENT_BITMAP_OUTPUT_RANGES,
+	SEGMENT_BITMAP_OUTPUT_IDS,
+	SEGMENT_BITMAP_OUTPUT_HEX,
+} SegmentBitmapOutput;
+
+extern int	segment_guc_bitmap_output;
+
+/* segmentation.cache_size, in kB: bases that one session keeps */
+extern int	segment_guc_cache_size;
+
+/* Define all settings; from _PG_init. */
+extern void segment_guc_init(void);
+
+#endif							/* SEGMENT_GUC_H */
