@@ -17,9 +17,15 @@
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
 #include "utils/acl.h"
+#include "utils/relcache.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "segmentation supports PostgreSQL 15 to 18"
+#endif
+
+/* Functions that do not return are declared by a prefix since 18. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* Soft errors of input functions came with 16. */
@@ -34,6 +40,17 @@
 #else
 #define segment_compat_index_insert_cleanup(index, info) ((void) 0)
 #endif
+
+/* The primary key of a relation, a deferrable one never (17 and earlier cannot be asked for it). */
+static inline Oid
+segment_compat_primary_key(Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(relation, false);
+#else
+	return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
 
 /* Functions of this name, for any use of their arguments. */
 static inline FuncCandidateList
