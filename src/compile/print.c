@@ -45,7 +45,7 @@ print_expression(List *rtable, Node *expr)
 	query->commandType = CMD_SELECT;
 	query->rtable = rtable;
 	query->jointree = makeFromExpr(NIL, NULL);
-	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, pstrdup("?column?"), false));
+	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, NULL, false));
 	text = pg_get_querydef(query, false);
 	while (*text == ' ')
 		text++;

@@ -680,6 +680,48 @@ check_snapshot(List *items)
 	}
 }
 
+/* Steps 3 and 4, under the active snapshot. */
+static void
+move_forward(List *items, Datum snapshot, FullTransactionId xid, TimestampTz clock)
+{
+	SegmentEpoch *epoch;
+	ListCell   *lc;
+
+	find_standings(items);
+	check_snapshot(items);
+	items = set_aside(items, clock);
+	load_bases(items);
+	evaluate_items(items, clock);
+	if (items == NIL || is_idle(items))
+		return;
+
+	epoch = choose_epoch(items);
+	if (SEGMENT_MUTANT("late_snapshot"))
+	{
+		PushActiveSnapshot(GetLatestSnapshot());
+		snapshot = DirectFunctionCall1(pg_current_snapshot, (Datum) 0);
+		PopActiveSnapshot();
+	}
+	epoch->snapshot = snapshot;
+	epoch->xid = xid;
+	epoch->clock = clock;
+	segment_epoch_put(epoch);
+	foreach(lc, items)
+	{
+		Work	   *item = lfirst(lc);
+
+		if (item->failure != NULL)
+		{
+			store_unbuilt(item, SEGMENT_FAILED, item->failure, clock);
+			ereport(WARNING,
+					errmsg("segment \"%s\" could not be refreshed", get_rel_name(item->viewId)),
+					errdetail("%s", item->failure));
+		}
+		else
+			store_built(item, epoch->id, clock);
+	}
+}
+
 static void
 refresh_subject(Oid subject, List *viewIds)
 {
@@ -692,7 +734,6 @@ refresh_subject(Oid subject, List *viewIds)
 	Datum		snapshot;
 	bool		any;
 	List	   *items;
-	ListCell   *lc;
 
 	lock_subject(subject);
 	AcceptInvalidationMessages();
@@ -707,40 +748,7 @@ refresh_subject(Oid subject, List *viewIds)
 
 	PG_TRY();
 	{
-		find_standings(items);
-		check_snapshot(items);
-		items = set_aside(items, clock);
-		load_bases(items);
-		evaluate_items(items, clock);
-		if (items != NIL && !is_idle(items))
-		{
-			SegmentEpoch *epoch = choose_epoch(items);
-
-			if (SEGMENT_MUTANT("late_snapshot"))
-			{
-				PushActiveSnapshot(GetLatestSnapshot());
-				snapshot = DirectFunctionCall1(pg_current_snapshot, (Datum) 0);
-				PopActiveSnapshot();
-			}
-			epoch->snapshot = snapshot;
-			epoch->xid = xid;
-			epoch->clock = clock;
-			segment_epoch_put(epoch);
-			foreach(lc, items)
-			{
-				Work	   *item = lfirst(lc);
-
-				if (item->failure != NULL)
-				{
-					store_unbuilt(item, SEGMENT_FAILED, item->failure, clock);
-					ereport(WARNING,
-							errmsg("segment \"%s\" could not be refreshed", get_rel_name(item->viewId)),
-							errdetail("%s", item->failure));
-				}
-				else
-					store_built(item, epoch->id, clock);
-			}
-		}
+		move_forward(items, snapshot, xid, clock);
 	}
 	PG_FINALLY();
 	{

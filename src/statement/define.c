@@ -398,7 +398,7 @@ refuse_other_subject(SegmentStatement *statement, const SegmentCompiled *before,
 static Oid
 create_as(SegmentStatement *statement, Oid schema, Oid existing, SegmentEntry *old)
 {
-	const SegmentCompiled *before = old ? segment_compile_copy(segment_catalog_compiled(existing, false)) : NULL;
+	const SegmentCompiled *before = old ? segment_catalog_compiled(existing, false) : NULL;
 	int32		id = old ? old->id : segment_catalog_next_id();
 	Oid			owner = old ? before->owner : GetUserId();
 	List	   *options = segment_statement_merge_options(statement->text, NIL, statement->options);
@@ -421,9 +421,7 @@ create_as(SegmentStatement *statement, Oid schema, Oid existing, SegmentEntry *o
 
 	finish(compiled, viewId);
 	if (old)
-	{
 		segment_statement_narrow_captures(source_tables(before));
-	}
 	return viewId;
 }
 
@@ -459,7 +457,7 @@ void
 segment_statement_alter_condition(SegmentStatement *statement, Oid viewId)
 {
 	SegmentEntry *entry = segment_catalog_lookup(viewId);
-	SegmentCompiled *before = segment_compile_copy(segment_catalog_compiled(viewId, false));
+	const SegmentCompiled *before = segment_catalog_compiled(viewId, false);
 	int			level = NewGUCNestLevel();
 	Oid			subject = before->subject;
 	SegmentCompiled *compiled;

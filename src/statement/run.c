@@ -100,10 +100,10 @@ change_owner(SegmentStatement *statement, Oid viewId)
 {
 	AlterTableStmt *alter = makeNode(AlterTableStmt);
 	AlterTableCmd *command = makeNode(AlterTableCmd);
-	SegmentCompiled *compiled = segment_compile_copy(segment_catalog_compiled(viewId, false));
+	SegmentCompiled compiled = *segment_catalog_compiled(viewId, false);
 
-	compiled->owner = get_rolespec_oid(statement->role, false);
-	segment_statement_check_compiled(compiled, InvalidOid, statement->name->relname);
+	compiled.owner = get_rolespec_oid(statement->role, false);
+	segment_statement_check_compiled(&compiled, InvalidOid, statement->name->relname);
 	command->subtype = AT_ChangeOwner;
 	command->newowner = statement->role;
 	alter->relation = statement->name;
