@@ -3,7 +3,7 @@
 #   make, make install      as every PGXS extension: PG_CONFIG=/path/to/pg_config chooses the PostgreSQL (15 to 18)
 #   make demo               a company, a dozen segments, writes and reads, on a throwaway server; KEEP=1 keeps it
 #   make test               every test, on throwaway servers; ONLY="regress isolation tap property ..." for some kinds
-#   make soak               the property test for long: SOAK=minutes
+#   make soak               the random and the real-data tests for long: SOAK=minutes
 #   make lint               house checks, under 10 seconds
 #   make indent             indents src/ as make lint wants it
 #   make bench              the figures of test/bench; SCALE=0.1 for a tenth of the data
@@ -103,7 +103,7 @@ test:
 
 soak: SOAK := $(or $(SOAK),60)
 soak:
-	@ONLY=property $(srcdir)/test/run
+	@ONLY='property concurrency purchases' $(srcdir)/test/run
 
 lint:
 	@$(srcdir)/test/lint/lint

@@ -251,12 +251,18 @@ substitute(const char *text, List *texts)
 char *
 segment_compile_print_condition(const SegmentCompiled *compiled)
 {
+	return segment_compile_print_part(compiled, compiled->condition);
+}
+
+char *
+segment_compile_print_part(const SegmentCompiled *compiled, Node *part)
+{
 	PrintContext context = {.compiled = compiled};
 	Node	   *expr;
 	char	   *text;
 
 	context.subject = copyObject(rt_fetch(compiled->subjectVarno, compiled->query->rtable));
-	expr = replace(copyObject(compiled->condition), &context);
+	expr = replace(copyObject(part), &context);
 	ChangeVarNodes(expr, compiled->subjectVarno, 1, 0);
 	text = print_expression(list_make1(context.subject), expr);
 	return substitute(text, context.texts);

@@ -302,21 +302,6 @@ install_captures(const SegmentCompiled *compiled)
 	CommandCounterIncrement();
 }
 
-/* Whatever is materialised of this segment, and of those that contain it, is void. */
-static void
-void_bases(Oid viewId)
-{
-	ListCell   *lc;
-
-	foreach(lc, segment_statement_dependents(viewId))
-	{
-		SegmentEntry *entry = segment_catalog_lookup(lfirst_oid(lc));
-
-		if (entry)
-			segment_refresh_mark_unbuilt(entry->id);
-	}
-}
-
 /* What comes after the view has been made, new or anew. */
 static void
 finish(const SegmentCompiled *compiled, Oid viewId)
@@ -437,7 +422,6 @@ create_as(SegmentStatement *statement, Oid schema, Oid existing, SegmentEntry *o
 	finish(compiled, viewId);
 	if (old)
 	{
-		void_bases(viewId);
 		segment_statement_narrow_captures(source_tables(before));
 	}
 	return viewId;
@@ -497,7 +481,6 @@ segment_statement_alter_condition(SegmentStatement *statement, Oid viewId)
 	AtEOXact_GUC(true, level);
 
 	finish(compiled, viewId);
-	void_bases(viewId);
 	segment_statement_narrow_captures(source_tables(before));
 }
 
@@ -530,5 +513,4 @@ segment_statement_alter_options(SegmentStatement *statement, Oid viewId)
 	entry->settings = settings;
 	AtEOXact_GUC(true, level);
 	segment_catalog_update(entry);
-	void_bases(viewId);
 }
