@@ -231,6 +231,10 @@ SELECT errors.try('CREATE SEGMENT y ON customers WHERE EXISTS (SELECT FROM order
 SELECT errors.try('CREATE SEGMENT y ON customers WHERE EXISTS (SELECT FROM visits WHERE customer_id = customers.id)');
 SELECT errors.try('CREATE SEGMENT y ON customers WHERE in_segment(''german'')');
 SELECT errors.try('CREATE SEGMENT y AS x & german');
+RESET ROLE;
+GRANT CREATE ON SCHEMA errors TO regress_segment_guest;
+SET ROLE regress_segment_guest;
+SELECT errors.try('CREATE OR REPLACE SEGMENT errors.german ON customers WHERE true');
 INSERT INTO segment.segment VALUES (1, 'errors.customers');
 DELETE FROM segment.segment;
 -- columns granted one by one
@@ -248,6 +252,11 @@ SELECT errors.try('CREATE SEGMENT y ON customers WHERE age > 3');
 SET ROLE regress_segment_owner;
 SET search_path = errors;
 SELECT errors.try('CREATE SEGMENT y ON customers WHERE age > 3');
+
+-- a read-only transaction
+START TRANSACTION READ ONLY;
+DO LANGUAGE segment $$ CREATE LINK ON lists (member) REFERENCES customers $$;
+ROLLBACK;
 
 -- tables and columns that segments read are not dropped under them
 \pset tuples_only off

@@ -21,9 +21,11 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/varlena.h"
 
@@ -41,18 +43,27 @@ PGDLLEXPORT Datum segmentation_refresh(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_link(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_unlink(PG_FUNCTION_ARGS);
 
-/* Run one statement so that the next one sees what it did. */
+/*
+ * Run one statement so that the next one sees what it did.  What it allocates
+ * is freed with it: a block may have thousands.
+ */
 static Oid
 run(SegmentStatement *statement)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "segment statement",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	Oid			viewId;
 
+	PreventCommandIfReadOnly(statement->tag);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	segment_definition_push_error_text(statement->text);
 	viewId = segment_statement_run(statement);
 	segment_definition_pop_error_text();
 	PopActiveSnapshot();
 	CommandCounterIncrement();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 	return viewId;
 }
 
@@ -146,11 +157,12 @@ segmentation_execute(PG_FUNCTION_ARGS)
  * ------------------------------------------------------------------------ */
 
 static SegmentStatement *
-make_statement(SegmentStatementKind kind, const char *text)
+make_statement(SegmentStatementKind kind, const char *tag, const char *text)
 {
 	SegmentStatement *statement = palloc0(sizeof(SegmentStatement));
 
 	statement->kind = kind;
+	statement->tag = tag;
 	statement->text = text;
 	statement->stringLocation = statement->keyLocation = -1;
 	return statement;
@@ -263,7 +275,7 @@ PG_FUNCTION_INFO_V1(segmentation_create_segment);
 Datum
 segmentation_create_segment(PG_FUNCTION_ARGS)
 {
-	SegmentStatement *statement = make_statement(SEGMENT_CREATE, NULL);
+	SegmentStatement *statement = make_statement(SEGMENT_CREATE, "CREATE SEGMENT", NULL);
 	Oid			viewId;
 
 	statement->name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
@@ -306,7 +318,7 @@ segmentation_alter_segment(PG_FUNCTION_ARGS)
 
 	if (options != NIL)
 	{
-		SegmentStatement *statement = make_statement(SEGMENT_ALTER_OPTIONS, "");
+		SegmentStatement *statement = make_statement(SEGMENT_ALTER_OPTIONS, "ALTER SEGMENT", "");
 
 		statement->name = relation_name(viewId);
 		statement->options = options;
@@ -314,7 +326,7 @@ segmentation_alter_segment(PG_FUNCTION_ARGS)
 	}
 	if (!PG_ARGISNULL(1))
 	{
-		SegmentStatement *statement = make_statement(SEGMENT_ALTER_CONDITION, "");
+		SegmentStatement *statement = make_statement(SEGMENT_ALTER_CONDITION, "ALTER SEGMENT", "");
 
 		statement->name = relation_name(viewId);
 		set_definition(statement, TextDatumGetCString(PG_GETARG_DATUM(1)));
@@ -323,7 +335,7 @@ segmentation_alter_segment(PG_FUNCTION_ARGS)
 	if (enabled >= 0)
 	{
 		SegmentStatement *statement =
-			make_statement(enabled ? SEGMENT_ALTER_ENABLE : SEGMENT_ALTER_DISABLE, "");
+			make_statement(enabled ? SEGMENT_ALTER_ENABLE : SEGMENT_ALTER_DISABLE, "ALTER SEGMENT", "");
 
 		statement->name = relation_name(viewId);
 		run(statement);
@@ -336,7 +348,7 @@ PG_FUNCTION_INFO_V1(segmentation_drop_segment);
 Datum
 segmentation_drop_segment(PG_FUNCTION_ARGS)
 {
-	SegmentStatement *statement = make_statement(SEGMENT_DROP, "");
+	SegmentStatement *statement = make_statement(SEGMENT_DROP, "DROP SEGMENT", "");
 
 	statement->names = list_make1(relation_name(PG_GETARG_OID(0)));
 	statement->cascade = PG_GETARG_BOOL(1);
@@ -349,7 +361,7 @@ PG_FUNCTION_INFO_V1(segmentation_refresh);
 Datum
 segmentation_refresh(PG_FUNCTION_ARGS)
 {
-	SegmentStatement *statement = make_statement(SEGMENT_REFRESH, "");
+	SegmentStatement *statement = make_statement(SEGMENT_REFRESH, "REFRESH SEGMENT", "");
 
 	if (!PG_ARGISNULL(0))
 		statement->names = list_make1(relation_name(PG_GETARG_OID(0)));
@@ -362,7 +374,7 @@ PG_FUNCTION_INFO_V1(segmentation_link);
 Datum
 segmentation_link(PG_FUNCTION_ARGS)
 {
-	SegmentStatement *statement = make_statement(SEGMENT_CREATE_LINK, "");
+	SegmentStatement *statement = make_statement(SEGMENT_CREATE_LINK, "CREATE LINK", "");
 
 	for (int i = 0; i < 3; i++)
 		if (PG_ARGISNULL(i))
@@ -383,7 +395,7 @@ PG_FUNCTION_INFO_V1(segmentation_unlink);
 Datum
 segmentation_unlink(PG_FUNCTION_ARGS)
 {
-	SegmentStatement *statement = make_statement(SEGMENT_DROP_LINK, "");
+	SegmentStatement *statement = make_statement(SEGMENT_DROP_LINK, "DROP LINK", "");
 
 	statement->name = relation_name(PG_GETARG_OID(0));
 	statement->table = relation_name(PG_GETARG_OID(1));
