@@ -10,10 +10,13 @@
 #ifndef SEGMENT_COMPAT_H
 #define SEGMENT_COMPAT_H
 
+#include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
+#include "utils/acl.h"
 #include "utils/relcache.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
@@ -116,6 +119,21 @@ segment_compat_check_as_user(Query *query, RangeTblEntry *rte)
 #endif
 }
 
+/* Forget as which user the rights on the tables of a query are checked. */
+static inline void
+segment_compat_clear_rights(Query *query)
+{
+	ListCell   *lc;
+
+#if PG_VERSION_NUM >= 160000
+	foreach(lc, query->rteperminfos)
+		((RTEPermissionInfo *) lfirst(lc))->checkAsUser = InvalidOid;
+#else
+	foreach(lc, query->rtable)
+		((RangeTblEntry *) lfirst(lc))->checkAsUser = InvalidOid;
+#endif
+}
+
 /* Expressions behind a grouped column: only PostgreSQL 18 has a range table entry for them. */
 static inline Node *
 segment_compat_group_expression(RangeTblEntry *rte, AttrNumber attno)
@@ -198,6 +216,28 @@ segment_compat_run(QueryDesc *desc)
 #endif
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
+}
+
+/* Is this user the owner of the relation, or a member of it? */
+static inline bool
+segment_compat_owns(Oid relid, Oid userId)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, userId);
+#else
+	return pg_class_ownercheck(relid, userId);
+#endif
+}
+
+/* A 32-bit transaction id at most as new as "now", with its epoch. */
+static inline FullTransactionId
+segment_compat_widen(FullTransactionId now, TransactionId xid)
+{
+	uint32		epoch = EpochFromFullTransactionId(now);
+
+	if (xid > XidFromFullTransactionId(now))
+		epoch--;
+	return FullTransactionIdFromEpochAndXid(epoch, xid);
 }
 
 #endif							/* SEGMENT_COMPAT_H */

@@ -3,10 +3,9 @@
  * capture.c
  *		segment.capture(): from a write on a source to an invalidation.
  *
- *		BEFORE STATEMENT  => the source is in flight (flight.c)
+ *		BEFORE STATEMENT  => the source is in flight (flight.c); TRUNCATE: everybody
  *		AFTER STATEMENT   => transition tables => touched keys => one row of
  *							 segment.invalidation per capture (record.c)
- *		BEFORE TRUNCATE   => everybody
  *		AFTER ROW         => the same for one tuple: only in a replica session, where
  *							 an apply worker fires row triggers and no others
  *
@@ -173,6 +172,7 @@ make_watch(Watch *watch, const char *argument, TupleDesc desc)
 	memset(watch, 0, sizeof(Watch));
 	if (capture == NULL)
 	{
+		watch->key = SEGMENT_WHOLE_SOURCE;
 		watch->always = true;
 		return true;
 	}
@@ -522,13 +522,6 @@ record_walk(Walk *walk, Oid relid)
 }
 
 static void
-record_everybody(const Program *program, Oid relid)
-{
-	for (int i = 0; i < program->nwatches; i++)
-		segment_capture_record(relid, program->watches[i].key, (Datum) 0, true);
-}
-
-static void
 after_statement(TriggerData *trigdata, const Program *program)
 {
 	Relation	source = trigdata->tg_relation;
@@ -540,7 +533,7 @@ after_statement(TriggerData *trigdata, const Program *program)
 	if (event == TRIGGER_EVENT_TRUNCATE ||
 		(needsOld && trigdata->tg_oldtable == NULL) ||
 		(needsNew && trigdata->tg_newtable == NULL))
-		record_everybody(program, RelationGetRelid(source));
+		segment_capture_touch_all(RelationGetRelid(source));
 	else
 	{
 		begin_walk(&walk, program, source);
@@ -607,7 +600,7 @@ segmentation_capture(PG_FUNCTION_ARGS)
 	else if (TRIGGER_FIRED_AFTER(event))
 		after_statement(trigdata, find_program(trigdata->tg_relation, trigdata->tg_trigger));
 	else if (TRIGGER_FIRED_BY_TRUNCATE(event))
-		record_everybody(find_program(trigdata->tg_relation, trigdata->tg_trigger), relid);
+		segment_capture_touch_all(relid);
 	else
 		segment_flight_push(relid, event & TRIGGER_EVENT_OPMASK);
 	return PointerGetDatum(NULL);

@@ -27,16 +27,13 @@ extern bool segment_capture_includes(const List *have, const List *need);
 
 /* triggers.c: the triggers of a source */
 
-#define SEGMENT_CAPTURE_TRIGGERS 6
+#define SEGMENT_CAPTURE_TRIGGERS 5
 
 /* OID of segment.capture(), InvalidOid without the extension. */
 extern Oid	segment_capture_function(void);
 
-/*
- * Reads pg_trigger, so no lock on the source is needed.  Returns how many
- * triggers of ours it has; *captures receives what any of them records, merged.
- */
-extern int	segment_capture_scan(Oid relid, List **captures);
+/* How many triggers of ours a table has.  Reads pg_trigger: needs no lock on the table. */
+extern int	segment_capture_count(Oid relid);
 
 /* record.c: rows of segment.invalidation */
 

@@ -177,23 +177,8 @@ segment_capture_record(Oid relid, AttrNumber key, Datum keys, bool everybody)
 	table_close(table, NoLock);
 }
 
-/*
- * One row for each key that the triggers record, and one for key 0, so that it
- * says "everybody" to every reader of the source.
- */
 void
 segment_capture_touch_all(Oid relid)
 {
-	List	   *captures;
-	ListCell   *lc;
-
-	segment_capture_scan(relid, &captures);
-	foreach(lc, captures)
-	{
-		SegmentCapture *capture = lfirst(lc);
-
-		if (capture->key != 0)
-			segment_capture_record(relid, capture->key, (Datum) 0, true);
-	}
-	segment_capture_record(relid, 0, (Datum) 0, true);
+	segment_capture_record(relid, SEGMENT_WHOLE_SOURCE, (Datum) 0, true);
 }

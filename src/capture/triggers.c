@@ -3,22 +3,21 @@
  * triggers.c
  *		The triggers of a source: make, widen, narrow, judge.
  *
- * A source carries six triggers on segment.capture().  They are told apart by what
- * they fire on (pg_trigger.tgtype), so a renamed one is still known:
+ * A source carries five triggers on segment.capture().  They are told apart by
+ * what they fire on (pg_trigger.tgtype), so a renamed one is still known:
  *
- *		before		BEFORE INSERT OR UPDATE OR DELETE, statement	ALWAYS
- *		insert		AFTER INSERT, statement, NEW TABLE				ALWAYS
- *		update		AFTER UPDATE, statement, OLD and NEW TABLE		ALWAYS
- *		delete		AFTER DELETE, statement, OLD TABLE				ALWAYS
- *		truncate	BEFORE TRUNCATE, statement						ALWAYS
- *		replica		AFTER INSERT OR UPDATE OR DELETE, row			REPLICA
+ *		before	BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE, statement	ALWAYS
+ *		insert	AFTER INSERT, statement, NEW TABLE							ALWAYS
+ *		update	AFTER UPDATE, statement, OLD and NEW TABLE					ALWAYS
+ *		delete	AFTER DELETE, statement, OLD TABLE							ALWAYS
+ *		replica	AFTER INSERT OR UPDATE OR DELETE, row						REPLICA
  *
  * All but the first have the captures of the source as arguments.  The names
  * begin with "00_", so that ours fire before other triggers of their kind: those then
  * find the invalidation written.  They are ordinary triggers, so pg_dump
  * knows them, and depend on the extension, so DROP EXTENSION takes them along.
  *
- * The set is sound when all six are there, once, unaltered, with the same
+ * The set is sound when all five are there, once, unaltered, with the same
  * arguments, on a permanent plain table that is in no inheritance tree: through
  * a parent an UPDATE fires the parent's statement triggers only, and of a child's
  * rows the child's triggers tell, not ours.  Whatever is not sound is untracked.
@@ -66,7 +65,7 @@
 
 #include "capture/internal.h"
 
-/* What one of the six looks like. */
+/* What one of the five looks like. */
 typedef struct Shape
 {
 	const char *name;
@@ -82,11 +81,10 @@ typedef struct Shape
 #define ANY_WRITE (TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE)
 
 static const Shape shapes[SEGMENT_CAPTURE_TRIGGERS] = {
-	{"00_segment_before", TRIGGER_TYPE_BEFORE | ANY_WRITE, TRIGGER_FIRES_ALWAYS, false, NULL, NULL},
+	{"00_segment_before", TRIGGER_TYPE_BEFORE | ANY_WRITE | TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, false, NULL, NULL},
 	{"00_segment_insert", TRIGGER_TYPE_INSERT, TRIGGER_FIRES_ALWAYS, true, NULL, NEW_TABLE},
 	{"00_segment_update", TRIGGER_TYPE_UPDATE, TRIGGER_FIRES_ALWAYS, true, OLD_TABLE, NEW_TABLE},
 	{"00_segment_delete", TRIGGER_TYPE_DELETE, TRIGGER_FIRES_ALWAYS, true, OLD_TABLE, NULL},
-	{"00_segment_truncate", TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, true, NULL, NULL},
 	{"00_segment_replica", TRIGGER_TYPE_ROW | ANY_WRITE, TRIGGER_FIRES_ON_REPLICA, true, NULL, NULL},
 };
 
@@ -95,7 +93,7 @@ typedef struct TriggerSet
 {
 	int			count;			/* triggers of ours, of whatever shape */
 	const Trigger *found[SEGMENT_CAPTURE_TRIGGERS]; /* in the relation cache; may be NULL */
-	bool		sound;			/* all six as they must be, and nothing else of ours */
+	bool		sound;			/* all as they must be, and nothing else of ours */
 	List	   *captures;		/* what any of them records, merged */
 } TriggerSet;
 
@@ -210,7 +208,7 @@ read_set(Relation source)
 }
 
 int
-segment_capture_scan(Oid relid, List **captures)
+segment_capture_count(Oid relid)
 {
 	Oid			function = segment_capture_function();
 	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
@@ -219,35 +217,12 @@ segment_capture_scan(Oid relid, List **captures)
 	HeapTuple	tuple;
 	int			count = 0;
 
-	*captures = NIL;
 	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
 	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-		bool		isnull;
-		Datum		packed;
-		char	  **args;
-		const char *at;
-
-		if (form->tgfoid != function || !OidIsValid(function))
-			continue;
-		count++;
-		packed = heap_getattr(tuple, Anum_pg_trigger_tgargs, RelationGetDescr(catalog), &isnull);
-		if (isnull)
-			continue;
-
-		/* tgargs: the arguments one after the other, each with its \0 */
-		args = palloc((form->tgnargs + 1) * sizeof(char *));
-		at = VARDATA_ANY(DatumGetByteaPP(packed));
-		for (int i = 0; i < form->tgnargs; i++)
-		{
-			args[i] = unconstify(char *, at);
-			at += strlen(at) + 1;
-		}
-		*captures = segment_capture_merge(*captures, parse_arguments(form->tgnargs, args));
-	}
+		if (OidIsValid(function) && ((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == function)
+			count++;
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return count;
@@ -410,7 +385,7 @@ make_trigger(Relation source, const Shape *shape, const Trigger *present, const 
 											  InvalidOid, NULL, false, false, shape->enabled));
 }
 
-/* Bring all six to these captures; what is right already is left alone. */
+/* Bring all of them to these captures; what is right already is left alone. */
 static void
 make_set(Relation source, const List *captures)
 {

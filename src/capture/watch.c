@@ -95,12 +95,11 @@ touch(Oid relid, bool descend, bool onlyBroken)
 	foreach(lc, tables)
 	{
 		Oid			table = lfirst_oid(lc);
-		List	   *captures;
 		int			count;
 
 		if (!has_triggers(table))
 			continue;
-		count = segment_capture_scan(table, &captures);
+		count = segment_capture_count(table);
 		if (count == 0 || (onlyBroken && count == SEGMENT_CAPTURE_TRIGGERS))
 			continue;
 		segment_capture_touch_all(table);

@@ -208,6 +208,32 @@ segment_catalog_delete(int32 id)
 	CommandCounterIncrement();
 }
 
+Oid
+segment_catalog_view(int32 id)
+{
+	Oid			relid = segment_catalog_relation("segment");
+	Oid			viewId = InvalidOid;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(relid))
+		return InvalidOid;
+	rel = table_open(relid, AccessShareLock);
+	scan = begin_scan(rel, COLUMN_ID, Int32GetDatum(id), &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+
+		viewId = DatumGetObjectId(heap_getattr(tuple, COLUMN_VIEW, RelationGetDescr(rel), &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return viewId;
+}
+
 SegmentEntry *
 segment_catalog_read(Oid viewId)
 {

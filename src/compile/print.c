@@ -45,7 +45,7 @@ print_expression(List *rtable, Node *expr)
 	query->commandType = CMD_SELECT;
 	query->rtable = rtable;
 	query->jointree = makeFromExpr(NIL, NULL);
-	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, pstrdup("?column?"), false));
+	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, NULL, false));
 	text = pg_get_querydef(query, false);
 	while (*text == ' ')
 		text++;
@@ -251,12 +251,18 @@ substitute(const char *text, List *texts)
 char *
 segment_compile_print_condition(const SegmentCompiled *compiled)
 {
+	return segment_compile_print_part(compiled, compiled->condition);
+}
+
+char *
+segment_compile_print_part(const SegmentCompiled *compiled, Node *part)
+{
 	PrintContext context = {.compiled = compiled};
 	Node	   *expr;
 	char	   *text;
 
 	context.subject = copyObject(rt_fetch(compiled->subjectVarno, compiled->query->rtable));
-	expr = replace(copyObject(compiled->condition), &context);
+	expr = replace(copyObject(part), &context);
 	ChangeVarNodes(expr, compiled->subjectVarno, 1, 0);
 	text = print_expression(list_make1(context.subject), expr);
 	return substitute(text, context.texts);
