@@ -169,9 +169,9 @@ DO LANGUAGE segment $$
 	CREATE SEGMENT day_in_tokyo ON events WITH (timezone = 'Asia/Tokyo') WHERE at::date = '2024-01-01';
 $$;
 SHOW TimeZone;
-SELECT array(SELECT id FROM in_tokyo ORDER BY 1) AS tokyo, array(SELECT id FROM in_utc) AS utc;
+SELECT array(SELECT id FROM in_tokyo ORDER BY 1) AS tokyo, array(SELECT id FROM in_utc) AS utc, array(SELECT id FROM day_in_tokyo ORDER BY 1) AS day;
 DO LANGUAGE segment $$ ALTER SEGMENT in_utc WHERE at < '2024-01-01'; ALTER SEGMENT in_tokyo WHERE at < '2024-01-01' $$;
-SELECT array(SELECT id FROM in_tokyo ORDER BY 1) AS tokyo, array(SELECT id FROM in_utc) AS utc;
+SELECT array(SELECT id FROM in_tokyo ORDER BY 1) AS tokyo, array(SELECT id FROM in_utc) AS utc, array(SELECT id FROM day_in_tokyo ORDER BY 1) AS day;
 DO LANGUAGE segment $$ DROP SEGMENT in_tokyo, in_utc, day_in_tokyo $$;
 DROP TABLE events;
 
