@@ -133,6 +133,32 @@ leftmost_table(Node *item, List *rtable)
 	return rt_fetch(((RangeTblRef *) item)->rtindex, rtable)->relid;
 }
 
+/*
+ * The tables of a subquery and then the subject, at their places but without
+ * the joins: with no FROM the deparser has nothing to name their columns by,
+ * and an aggregate refers to tables only.
+ */
+static List *
+tables_of(Query *query, PrintContext *context)
+{
+	List	   *rtable = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_JOIN)
+		{
+			rte = makeNode(RangeTblEntry);
+			rte->rtekind = RTE_RESULT;
+			rte->eref = makeAlias("join", NIL);
+		}
+		rtable = lappend(rtable, rte);
+	}
+	return lappend(rtable, context->subject);
+}
+
 /* The aggregate that a subquery stands for, as text; NULL if it stands for none. */
 static char *
 print_aggregate(SubLink *sublink, PrintContext *context)
@@ -173,7 +199,7 @@ print_aggregate(SubLink *sublink, PrintContext *context)
 				break;
 			}
 	}
-	return print_expression(lappend(list_copy(query->rtable), context->subject), (Node *) aggregate);
+	return print_expression(tables_of(query, context), (Node *) aggregate);
 }
 
 /* segment.contains('x'::regclass, key) as in_segment('x'). */

@@ -413,7 +413,6 @@ choose_epoch(List *items)
 	SegmentEpoch *epoch = palloc0(sizeof(SegmentEpoch));
 	int64		common = 0;
 	int			users = 0;
-	int			built = 0;
 	ListCell   *lc;
 
 	foreach(lc, items)
@@ -422,7 +421,6 @@ choose_epoch(List *items)
 
 		if (item->failure != NULL)
 			continue;
-		built++;
 		if (item->standing->hasState && item->standing->state.epoch != 0)
 		{
 			if (common == 0)
@@ -682,8 +680,9 @@ check_snapshot(List *items)
 
 /* Steps 3 and 4, under the active snapshot. */
 static void
-move_forward(List *items, Datum snapshot, FullTransactionId xid, TimestampTz clock)
+move_forward(List *items, TimestampTz clock)
 {
+	Datum		snapshot = datumCopy(DirectFunctionCall1(pg_current_snapshot, (Datum) 0), false, -1);
 	SegmentEpoch *epoch;
 	ListCell   *lc;
 
@@ -703,7 +702,7 @@ move_forward(List *items, Datum snapshot, FullTransactionId xid, TimestampTz clo
 		PopActiveSnapshot();
 	}
 	epoch->snapshot = snapshot;
-	epoch->xid = xid;
+	epoch->xid = GetTopFullTransactionId();
 	epoch->clock = clock;
 	segment_epoch_put(epoch);
 	foreach(lc, items)
@@ -722,39 +721,39 @@ move_forward(List *items, Datum snapshot, FullTransactionId xid, TimestampTz clo
 	}
 }
 
+/* The same with the clock in force for all reads of inner segments. */
+static void
+move_forward_at(List *items, TimestampTz clock)
+{
+	TimestampTz outer = segment_read_set_clock(clock);
+
+	PG_TRY();
+	{
+		move_forward(items, clock);
+	}
+	PG_FINALLY();
+	{
+		segment_read_set_clock(outer);
+	}
+	PG_END_TRY();
+}
+
 static void
 refresh_subject(Oid subject, List *viewIds)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "segment refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	TimestampTz clock;
-	TimestampTz outerClock;
 	FullTransactionId oldest;
-	FullTransactionId xid;
-	Datum		snapshot;
 	bool		any;
 	List	   *items;
 
 	lock_subject(subject);
 	AcceptInvalidationMessages();
 	CommandCounterIncrement();
-	xid = GetTopFullTransactionId();
 	items = make_items(viewIds);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	keep_snapshot(GetActiveSnapshot());
-	snapshot = datumCopy(DirectFunctionCall1(pg_current_snapshot, (Datum) 0), false, -1);
-	clock = GetCurrentTimestamp();
-	outerClock = segment_read_set_clock(clock);
-
-	PG_TRY();
-	{
-		move_forward(items, snapshot, xid, clock);
-	}
-	PG_FINALLY();
-	{
-		segment_read_set_clock(outerClock);
-	}
-	PG_END_TRY();
+	move_forward_at(items, GetCurrentTimestamp());
 	PopActiveSnapshot();
 
 	CommandCounterIncrement();
