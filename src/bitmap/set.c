@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "bitmap/set.h"
+#include "bitmap/toast.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -1147,7 +1148,7 @@ segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
 SegmentBitmap *
 segment_set_argument(Datum datum)
 {
-	struct varlena *value = PG_DETOAST_DATUM(datum);
+	struct varlena *value = segment_stored_fetch(datum);
 
 	return segment_set_view(VARDATA(value), VARSIZE(value) - VARHDRSZ, ERRCODE_DATA_CORRUPTED);
 }
@@ -1155,7 +1156,10 @@ segment_set_argument(Datum datum)
 SegmentBitmap *
 segment_bitmap_from_datum(Datum datum)
 {
-	struct varlena *value = PG_DETOAST_DATUM_COPY(datum);
+	struct varlena *value = segment_stored_fetch(datum);
+
+	if ((Pointer) value == DatumGetPointer(datum))
+		value = PG_DETOAST_DATUM_COPY(datum);
 
 	return segment_set_view(VARDATA(value), VARSIZE(value) - VARHDRSZ, ERRCODE_DATA_CORRUPTED);
 }
