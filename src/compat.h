@@ -1,18 +1,243 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *		Differences between PostgreSQL 15 and 18.  The only file that asks for
- *		the version.
+ *		What differs between PostgreSQL 15 and 18.
+ *
+ * The only file that may look at PG_VERSION_NUM.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef SEGMENT_COMPAT_H
 #define SEGMENT_COMPAT_H
 
+#include "access/transam.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
+#include "utils/acl.h"
+#include "utils/relcache.h"
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "segmentation supports PostgreSQL 15 to 18"
+#endif
+
+/* Functions that do not return are declared by a prefix since 18. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* Soft errors of input functions came with 16. */
 #if PG_VERSION_NUM < 160000
 #define ereturn(context, value, ...) \
 	do { ereport(ERROR, __VA_ARGS__); return (value); } while (0)
 #endif
+
+/* An index access method may keep state over index_insert() calls since 17. */
+#if PG_VERSION_NUM >= 170000
+#define segment_compat_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define segment_compat_index_insert_cleanup(index, info) ((void) 0)
+#endif
+
+/* The primary key of a relation, a deferrable one never (17 and earlier cannot be asked for it). */
+static inline Oid
+segment_compat_primary_key(Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(relation, false);
+#else
+	return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
+/* Functions of this name, for any use of their arguments. */
+static inline FuncCandidateList
+segment_compat_candidates(List *names, int nargs)
+{
+	return FuncnameGetCandidates(names, nargs, NIL, true, true, false, true);
+}
+
+static inline bool
+segment_compat_is_string(const A_Const *constant)
+{
+	return !constant->isnull && nodeTag(&constant->val) == T_String;
+}
+
+static inline const char *
+segment_compat_string(const A_Const *constant)
+{
+	return constant->val.sval.sval;
+}
+
+/* SQL/JSON constructors and predicates, which PostgreSQL has as nodes of their own from 16 on. */
+static inline bool
+segment_compat_is_json_expression(Node *node)
+{
+#if PG_VERSION_NUM >= 160000
+	switch (nodeTag(node))
+	{
+		case T_JsonIsPredicate:
+		case T_JsonObjectConstructor:
+		case T_JsonArrayConstructor:
+#if PG_VERSION_NUM >= 170000
+		case T_JsonFuncExpr:
+		case T_JsonParseExpr:
+		case T_JsonScalarExpr:
+		case T_JsonSerializeExpr:
+#endif
+			return true;
+		default:
+			return false;
+	}
+#else
+	return false;
+#endif
+}
+
+/* A literal integer, as the grammar makes it. */
+static inline Node *
+segment_compat_int_const(int value, int location)
+{
+	A_Const    *constant = makeNode(A_Const);
+
+	constant->val.ival.type = T_Integer;
+	constant->val.ival.ival = value;
+	constant->location = location;
+	return (Node *) constant;
+}
+
+/* As which user are the rights on this relation checked?  InvalidOid: as the current one. */
+static inline Oid
+segment_compat_check_as_user(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	return rte->perminfoindex == 0 ? InvalidOid : getRTEPermissionInfo(query->rteperminfos, rte)->checkAsUser;
+#else
+	return rte->checkAsUser;
+#endif
+}
+
+/* Forget as which user the rights on the tables of a query are checked. */
+static inline void
+segment_compat_clear_rights(Query *query)
+{
+	ListCell   *lc;
+
+#if PG_VERSION_NUM >= 160000
+	foreach(lc, query->rteperminfos)
+		((RTEPermissionInfo *) lfirst(lc))->checkAsUser = InvalidOid;
+#else
+	foreach(lc, query->rtable)
+		((RangeTblEntry *) lfirst(lc))->checkAsUser = InvalidOid;
+#endif
+}
+
+/* Expressions behind a grouped column: only PostgreSQL 18 has a range table entry for them. */
+static inline Node *
+segment_compat_group_expression(RangeTblEntry *rte, AttrNumber attno)
+{
+#if PG_VERSION_NUM >= 180000
+	if (rte->rtekind == RTE_GROUP)
+		return (Node *) list_nth(rte->groupexprs, attno - 1);
+#endif
+	return NULL;
+}
+
+/*
+ * Make one table of another query the only table of "query", with the right to
+ * SELECT from these columns (offset by FirstLowInvalidHeapAttributeNumber)
+ * checked for the current user.
+ */
+static inline void
+segment_compat_set_table(Query *query, Query *from, int rti, Bitmapset *columns)
+{
+	RangeTblEntry *rte = copyObject((RangeTblEntry *) list_nth(from->rtable, rti - 1));
+#if PG_VERSION_NUM >= 160000
+	RTEPermissionInfo *info;
+
+	rte->perminfoindex = 0;
+	info = addRTEPermissionInfo(&query->rteperminfos, rte);
+	info->requiredPerms = ACL_SELECT;
+	info->selectedCols = columns;
+#else
+	rte->requiredPerms = ACL_SELECT;
+	rte->selectedCols = columns;
+	rte->checkAsUser = InvalidOid;
+#endif
+	query->rtable = list_make1(rte);
+}
+
+/* The columns that "from" reads are now read by "to", which has the same tables. */
+static inline void
+segment_compat_merge_rights(Query *to, Query *from)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+#if PG_VERSION_NUM >= 160000
+	forboth(lc, to->rteperminfos, lc2, from->rteperminfos)
+	{
+		RTEPermissionInfo *x = (RTEPermissionInfo *) lfirst(lc);
+		RTEPermissionInfo *y = (RTEPermissionInfo *) lfirst(lc2);
+
+		x->selectedCols = bms_union(x->selectedCols, y->selectedCols);
+	}
+#else
+	forboth(lc, to->rtable, lc2, from->rtable)
+	{
+		RangeTblEntry *x = (RangeTblEntry *) lfirst(lc);
+		RangeTblEntry *y = (RangeTblEntry *) lfirst(lc2);
+
+		x->selectedCols = bms_union(x->selectedCols, y->selectedCols);
+	}
+#endif
+}
+
+/* A column above an outer join that may have made it NULL. */
+static inline void
+segment_compat_mark_nullable(Var *var, int joinRti)
+{
+#if PG_VERSION_NUM >= 160000
+	var->varnullingrels = bms_add_member(var->varnullingrels, joinRti);
+#endif
+}
+
+/* Run a query to its end. */
+static inline void
+segment_compat_run(QueryDesc *desc)
+{
+	ExecutorStart(desc, 0);
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
+}
+
+/* Is this user the owner of the relation, or a member of it? */
+static inline bool
+segment_compat_owns(Oid relid, Oid userId)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, userId);
+#else
+	return pg_class_ownercheck(relid, userId);
+#endif
+}
+
+/* A 32-bit transaction id at most as new as "now", with its epoch. */
+static inline FullTransactionId
+segment_compat_widen(FullTransactionId now, TransactionId xid)
+{
+	uint32		epoch = EpochFromFullTransactionId(now);
+
+	if (xid > XidFromFullTransactionId(now))
+		epoch--;
+	return FullTransactionIdFromEpochAndXid(epoch, xid);
+}
 
 #endif							/* SEGMENT_COMPAT_H */

@@ -18,6 +18,9 @@ typedef enum SegmentBitmapOutput
 
 extern int	segment_guc_bitmap_output;
 
+/* segmentation.cache_size, in kB: bases that one session keeps */
+extern int	segment_guc_cache_size;
+
 /* Define all settings; from _PG_init. */
 extern void segment_guc_init(void);
 

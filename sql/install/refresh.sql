@@ -1,1 +1,41 @@
--- refresh
+-- ---- refresh: what is materialised ----
+-- Nothing here is dumped: after a restore every segment is unbuilt, reads evaluate in full, and the next refresh builds it again.
+
+CREATE SEQUENCE segment.version_seq;
+
+-- A snapshot and clock that bases stand for; shared by the segments that were refreshed together.
+CREATE TABLE segment.epoch (
+	id       bigint PRIMARY KEY,
+	snapshot pg_snapshot NOT NULL,  -- the base is the truth of this snapshot
+	xid      xid8 NOT NULL,         -- of the refresh itself: counts as not visible in it
+	clock    timestamptz NOT NULL   -- what now() was
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100);
+
+CREATE TABLE segment.state (
+	id           integer PRIMARY KEY,   -- segment.segment.id
+	status       "char" NOT NULL,       -- b built, u unbuilt, f failed
+	fingerprint  bigint NOT NULL,       -- of the definition that the base stands for
+	epoch        bigint NOT NULL,       -- segment.epoch.id; 0 = none
+	version      bigint NOT NULL,       -- of the base; changes whenever a chunk does
+	size         bigint NOT NULL,       -- members in the base
+	evaluated    bigint NOT NULL,       -- subjects that the last refresh evaluated; -1 = all
+	cost_ms      float8 NOT NULL,       -- of the last refresh, the segment's share
+	refreshed_at timestamptz NOT NULL,
+	message      text                   -- why it is unbuilt or failed
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+
+-- The base, in ranges of ids of about 8 kB each: what a refresh rewrites, and what one lookup reads.
+CREATE TABLE segment.chunk (
+	id    integer NOT NULL,             -- segment.segment.id
+	first bigint NOT NULL,              -- this chunk holds ids from here up to the next chunk's first
+	size  integer NOT NULL,             -- members in it
+	ids   segment.bitmap NOT NULL,
+	PRIMARY KEY (id, first)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+ALTER TABLE segment.chunk ALTER COLUMN ids SET STORAGE EXTERNAL;
+
+REVOKE ALL ON segment.epoch, segment.state, segment.chunk FROM PUBLIC;
+REVOKE ALL ON SEQUENCE segment.version_seq FROM PUBLIC;
+COMMENT ON TABLE segment.epoch IS 'snapshots and clocks that segment bases stand for; internal';
+COMMENT ON TABLE segment.state IS 'what is materialised of each segment; internal, see segment.status';
+COMMENT ON TABLE segment.chunk IS 'members of segments as of their last refresh; internal, see segment.members()';

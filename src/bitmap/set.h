@@ -11,6 +11,7 @@
 #include "bitmap/bitmap.h"
 #include "bitmap/format.h"
 #include "bitmap/library.h"
+#include "compat.h"
 #include "utils/array.h"
 
 /*
@@ -137,6 +138,6 @@ extern SegmentBitmap *segment_set_from_array(ArrayType *array);
 /* Ids must be 0 .. PG_INT64_MAX: ERROR otherwise. */
 extern int64 segment_check_id(int64 id);
 
-extern void segment_too_large(void) pg_attribute_noreturn();
+pg_noreturn extern void segment_too_large(void);
 
 #endif							/* SEGMENT_BITMAP_SET_H */

@@ -50,7 +50,14 @@ extern bool segment_capture_covers(Relation source, List *captures);
  */
 extern bool segment_capture_narrow(Oid relid, List *captures);
 
-/* Record "everybody" for a source, in the current transaction. */
+/*
+ * The "key" of an invalidation row (keys NULL) that touches everybody whatever
+ * a definition reads of the source: TRUNCATE, DDL.  A row with key 0 or
+ * another key and keys NULL touches everybody for captures of that key only.
+ */
+#define SEGMENT_WHOLE_SOURCE (-1)
+
+/* Record "everybody" for a source (SEGMENT_WHOLE_SOURCE), in the current transaction. */
 extern void segment_capture_touch_all(Oid relid);
 
 /* Is a statement on this source still running in this backend (HAZARDS: reads then evaluate in full)? */

@@ -68,11 +68,12 @@ extern SelectStmt *segment_compile_raw(int32 id, Oid subject, RangeVar *subjectN
 
 /*
  * Analyse a query made by segment_compile_raw (after parse analysis) or read
- * back from a view's rule.  With check, everything that may not be in a
- * definition is refused, with its position; privileges (SELECT and TRIGGER on
- * sources) are those of owner.
+ * back from a view's rule; the query is used, not copied.  With a text
+ * everything that may not be in a definition is refused, with its position in
+ * that text; NULL trusts the query.  Returns NULL when the query is not that
+ * of a segment (no segment.holds() at the top of WHERE).
  */
-extern SegmentCompiled *segment_compile_query(Query *query, Oid owner, bool check);
+extern SegmentCompiled *segment_compile_query(Query *query, Oid owner, const char *text);
 
 /* NOTICEs about sources whose changes touch everybody. */
 extern void segment_compile_notices(const SegmentCompiled *compiled);
@@ -82,5 +83,8 @@ extern List *segment_compile_captures(const SegmentCompiled *compiled, Oid relid
 
 /* The condition as definition text under the current search_path, aggregates in their short form. */
 extern char *segment_compile_print_condition(const SegmentCompiled *compiled);
+
+/* The same for a part of the condition. */
+extern char *segment_compile_print_part(const SegmentCompiled *compiled, Node *part);
 
 #endif							/* SEGMENT_COMPILE_H */

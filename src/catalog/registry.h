@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * catalog.h
+ * registry.h
  *		The extension's own tables, and the cache of compiled segments.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef SEGMENT_CATALOG_H
-#define SEGMENT_CATALOG_H
+#ifndef SEGMENT_REGISTRY_H
+#define SEGMENT_REGISTRY_H
 
 #include "compile/compile.h"
 #include "utils/jsonb.h"
@@ -32,12 +32,18 @@ extern void segment_catalog_delete(int32 id);
 /* The registered segment of a view (NULL if it is none), under the catalog snapshot. */
 extern SegmentEntry *segment_catalog_lookup(Oid viewId);
 
+/* The view of the segment with this id, InvalidOid if there is none. */
+extern Oid	segment_catalog_view(int32 id);
+
 /* Every registered segment whose view exists: list of SegmentEntry *. */
 extern List *segment_catalog_all(void);
 
+/* Registered segments whose view is gone, by whatever way: list of SegmentEntry *. */
+extern List *segment_catalog_orphans(void);
+
 /*
  * The compiled form of a segment's view, from the backend's cache (valid until
- * the end of the current command; copy what must live longer).  NULL with
+ * the end of the transaction).  NULL with
  * missing_ok, else ERRCODE_WRONG_OBJECT_TYPE when the relation is no segment.
  */
 extern const SegmentCompiled *segment_catalog_compiled(Oid viewId, bool missing_ok);
@@ -58,4 +64,7 @@ extern void segment_catalog_insert_link(const SegmentLink *link);
 extern bool segment_catalog_delete_link(Oid source, Oid target);
 extern List *segment_catalog_links(Oid source);	/* of SegmentLink * */
 
-#endif							/* SEGMENT_CATALOG_H */
+/* Remove the links from and to tables that no longer exist. */
+extern void segment_catalog_forget_links(void);
+
+#endif							/* SEGMENT_REGISTRY_H */

@@ -1,0 +1,204 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch.c
+ *		segment.watch_ddl(): commands that change a source behind its triggers.
+ *
+ * An event trigger at the end of commands.  A command that may have switched off
+ * our triggers, rewritten rows without firing them, or moved the source into an
+ * inheritance tree records "everybody" for it, in its own transaction: from
+ * the moment at which writes can escape, every reader that sees the command
+ * evaluates in full, until a later refresh has read the source under a sound set.
+ *
+ * It only looks at the parse tree and pg_trigger.  It raises nothing, takes
+ * no lock on tables, and costs a table without our triggers one catalogue lookup.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "commands/event_trigger.h"
+#include "fmgr.h"
+#include "nodes/parsenodes.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "capture/internal.h"
+
+PGDLLEXPORT Datum segmentation_watch_ddl(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(segmentation_watch_ddl);
+
+/* Can this part of ALTER TABLE leave neither rows nor triggers other than they were? */
+static bool
+is_harmless(const AlterTableCmd *command)
+{
+	switch (command->subtype)
+	{
+		case AT_ColumnDefault:
+		case AT_DropNotNull:
+		case AT_SetNotNull:
+		case AT_SetStatistics:
+		case AT_SetOptions:
+		case AT_ResetOptions:
+		case AT_SetStorage:
+		case AT_SetCompression:
+		case AT_AddConstraint:
+		case AT_AlterConstraint:
+		case AT_ValidateConstraint:
+		case AT_DropConstraint:
+		case AT_ChangeOwner:
+		case AT_ClusterOn:
+		case AT_DropCluster:
+		case AT_SetTableSpace:
+		case AT_SetRelOptions:
+		case AT_ResetRelOptions:
+		case AT_ReplicaIdentity:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+has_triggers(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		has = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		has = ((Form_pg_class) GETSTRUCT(tuple))->relhastriggers;
+		ReleaseSysCache(tuple);
+	}
+	return has;
+}
+
+/*
+ * Record everybody for a table and, with descend, its children, where they carry
+ * triggers of ours (with onlyBroken: fewer than there should be).
+ */
+static void
+touch(Oid relid, bool descend, bool onlyBroken)
+{
+	List	   *tables;
+	ListCell   *lc;
+
+	tables = descend ? find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid);
+	foreach(lc, tables)
+	{
+		Oid			table = lfirst_oid(lc);
+		int			count;
+
+		if (!has_triggers(table))
+			continue;
+		count = segment_capture_count(table);
+		if (count == 0 || (onlyBroken && count == SEGMENT_CAPTURE_TRIGGERS))
+			continue;
+		segment_capture_touch_all(table);
+		CacheInvalidateRelcacheByRelid(table);
+	}
+}
+
+/* The tables made OF a composite type, wherever they are: a type is altered once in a while. */
+static void
+touch_typed_tables(Oid type)
+{
+	Relation	catalog = table_open(RelationRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	List	   *tables = NIL;
+	ListCell   *lc;
+
+	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(type));
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		tables = lappend_oid(tables, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+
+	foreach(lc, tables)
+		touch(lfirst_oid(lc), true, false);
+}
+
+static void
+watch_alter(const AlterTableStmt *statement)
+{
+	Oid			relid;
+	ListCell   *lc;
+	bool		harmless = true;
+
+	foreach(lc, statement->cmds)
+		harmless = harmless && is_harmless(lfirst_node(AlterTableCmd, lc));
+	if (harmless)
+		return;
+	relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	if (!OidIsValid(relid))
+		return;
+	if (statement->objtype == OBJECT_TYPE)
+		touch_typed_tables(get_rel_type_id(relid));
+	else if (statement->objtype == OBJECT_TABLE)
+		touch(relid, statement->relation->inh, false);
+}
+
+/* A new trigger is no concern of ours unless it replaces one, or runs our function. */
+static void
+watch_create_trigger(const CreateTrigStmt *statement)
+{
+	Oid			relid;
+
+	if (!statement->replace && strcmp(strVal(llast(statement->funcname)), "capture") != 0)
+		return;
+	relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	if (OidIsValid(relid))
+		touch(relid, false, false);
+}
+
+/* DROP TRIGGER name ON table, which the parser leaves as [schema.]table.name. */
+static void
+watch_drop_trigger(const DropStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->objects)
+	{
+		List	   *name = list_copy(lfirst(lc));
+		Oid			relid;
+
+		name = list_truncate(name, list_length(name) - 1);
+		if (name == NIL)
+			continue;
+		relid = RangeVarGetRelid(makeRangeVarFromNameList(name), NoLock, true);
+		if (OidIsValid(relid))
+			touch(relid, false, true);
+	}
+}
+
+Datum
+segmentation_watch_ddl(PG_FUNCTION_ARGS)
+{
+	Node	   *statement;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("function \"segment.watch_ddl\" was not called by an event trigger"));
+
+	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
+	if (IsA(statement, AlterTableStmt))
+		watch_alter((AlterTableStmt *) statement);
+	else if (IsA(statement, CreateTrigStmt))
+		watch_create_trigger((CreateTrigStmt *) statement);
+	else if (IsA(statement, DropStmt) && ((DropStmt *) statement)->removeType == OBJECT_TRIGGER)
+		watch_drop_trigger((DropStmt *) statement);
+	PG_RETURN_NULL();
+}

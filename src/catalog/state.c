@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *		What is materialised: rows of segment.state and segment.epoch.
+ *
+ * Rows are read by index under the snapshot of the caller, never under the
+ * catalog's, because a base counts only together with the invalidations and
+ * the sources that the same snapshot shows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "commands/sequence.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "catalog/state.h"
+#include "compat.h"
+
+#define STATE_COLUMNS 10
+#define EPOCH_COLUMNS 4
+
+Relation
+segment_table_open(const char *name, LOCKMODE lockmode)
+{
+	Oid			relid = get_relname_relid(name, get_namespace_oid("segment", false));
+
+	if (!OidIsValid(relid))
+		elog(ERROR, "table segment.%s does not exist", name);
+	return table_open(relid, lockmode);
+}
+
+Oid
+segment_table_index(Relation table)
+{
+	Oid			index = segment_compat_primary_key(table);
+
+	if (!OidIsValid(index))
+		elog(ERROR, "table segment.%s has no primary key", RelationGetRelationName(table));
+	return index;
+}
+
+int64
+segment_state_next_version(void)
+{
+	return nextval_internal(get_relname_relid("version_seq", get_namespace_oid("segment", false)), false);
+}
+
+/* ---- state ---- */
+
+static void
+read_state(HeapTuple tuple, TupleDesc desc, SegmentState *state)
+{
+	Datum		values[STATE_COLUMNS];
+	bool		nulls[STATE_COLUMNS];
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	state->id = DatumGetInt32(values[0]);
+	state->status = DatumGetChar(values[1]);
+	state->fingerprint = (uint64) DatumGetInt64(values[2]);
+	state->epoch = DatumGetInt64(values[3]);
+	state->version = DatumGetInt64(values[4]);
+	state->size = DatumGetInt64(values[5]);
+	state->evaluated = DatumGetInt64(values[6]);
+	state->cost = DatumGetFloat8(values[7]);
+	state->refreshedAt = DatumGetTimestampTz(values[8]);
+	state->message = nulls[9] ? NULL : TextDatumGetCString(values[9]);
+	state->tid = tuple->t_self;
+}
+
+static HeapTuple
+form_state(const SegmentState *state, TupleDesc desc)
+{
+	Datum		values[STATE_COLUMNS];
+	bool		nulls[STATE_COLUMNS] = {false};
+
+	values[0] = Int32GetDatum(state->id);
+	values[1] = CharGetDatum(state->status);
+	values[2] = Int64GetDatum((int64) state->fingerprint);
+	values[3] = Int64GetDatum(state->epoch);
+	values[4] = Int64GetDatum(state->version);
+	values[5] = Int64GetDatum(state->size);
+	values[6] = Int64GetDatum(state->evaluated);
+	values[7] = Float8GetDatum(state->cost);
+	values[8] = TimestampTzGetDatum(state->refreshedAt);
+	nulls[9] = state->message == NULL;
+	values[9] = nulls[9] ? (Datum) 0 : CStringGetTextDatum(state->message);
+	return heap_form_tuple(desc, values, nulls);
+}
+
+bool
+segment_state_get(int32 id, Snapshot snapshot, SegmentState *state)
+{
+	Relation	table = segment_table_open("state", AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	scan = systable_beginscan(table, segment_table_index(table), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		read_state(tuple, RelationGetDescr(table), state);
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return found;
+}
+
+List *
+segment_state_all(Snapshot snapshot)
+{
+	Relation	table = segment_table_open("state", AccessShareLock);
+	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
+	List	   *states = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		SegmentState *state = palloc(sizeof(SegmentState));
+
+		read_state(tuple, RelationGetDescr(table), state);
+		states = lappend(states, state);
+	}
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return states;
+}
+
+void
+segment_state_put(SegmentState *state)
+{
+	Relation	table = segment_table_open("state", RowExclusiveLock);
+	HeapTuple	tuple = form_state(state, RelationGetDescr(table));
+
+	if (ItemPointerIsValid(&state->tid))
+		CatalogTupleUpdate(table, &state->tid, tuple);
+	else
+		CatalogTupleInsert(table, tuple);
+	state->tid = tuple->t_self;
+	table_close(table, NoLock);
+}
+
+/* ---- epoch ---- */
+
+static void
+read_epoch(HeapTuple tuple, TupleDesc desc, SegmentEpoch *epoch)
+{
+	Datum		values[EPOCH_COLUMNS];
+	bool		nulls[EPOCH_COLUMNS];
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	epoch->id = DatumGetInt64(values[0]);
+	epoch->snapshot = PointerGetDatum(PG_DETOAST_DATUM_COPY(values[1]));
+	epoch->xid = DatumGetFullTransactionId(values[2]);
+	epoch->clock = DatumGetTimestampTz(values[3]);
+	epoch->xmin = DatumGetFullTransactionId(DirectFunctionCall1(pg_snapshot_xmin, epoch->snapshot));
+	epoch->tid = tuple->t_self;
+}
+
+bool
+segment_epoch_get(int64 id, Snapshot snapshot, SegmentEpoch *epoch)
+{
+	Relation	table = segment_table_open("epoch", AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	scan = systable_beginscan(table, segment_table_index(table), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		read_epoch(tuple, RelationGetDescr(table), epoch);
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return found;
+}
+
+List *
+segment_epoch_all(Snapshot snapshot)
+{
+	Relation	table = segment_table_open("epoch", AccessShareLock);
+	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
+	List	   *epochs = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		SegmentEpoch *epoch = palloc(sizeof(SegmentEpoch));
+
+		read_epoch(tuple, RelationGetDescr(table), epoch);
+		epochs = lappend(epochs, epoch);
+	}
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return epochs;
+}
+
+void
+segment_epoch_put(SegmentEpoch *epoch)
+{
+	Relation	table = segment_table_open("epoch", RowExclusiveLock);
+	Datum		values[EPOCH_COLUMNS];
+	bool		nulls[EPOCH_COLUMNS] = {false};
+	HeapTuple	tuple;
+
+	values[0] = Int64GetDatum(epoch->id);
+	values[1] = epoch->snapshot;
+	values[2] = FullTransactionIdGetDatum(epoch->xid);
+	values[3] = TimestampTzGetDatum(epoch->clock);
+	tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
+	if (ItemPointerIsValid(&epoch->tid))
+		CatalogTupleUpdate(table, &epoch->tid, tuple);
+	else
+		CatalogTupleInsert(table, tuple);
+	epoch->tid = tuple->t_self;
+	table_close(table, NoLock);
+}
+
+void
+segment_epoch_delete(SegmentEpoch *epoch)
+{
+	Relation	table = segment_table_open("epoch", RowExclusiveLock);
+
+	CatalogTupleDelete(table, &epoch->tid);
+	table_close(table, NoLock);
+}
+
+/* Delete the rows of one table whose first column, an integer, is id. */
+static void
+delete_rows(const char *name, int32 id)
+{
+	Relation	table = segment_table_open(name, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	scan = systable_beginscan(table, segment_table_index(table), true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		CatalogTupleDelete(table, &tuple->t_self);
+	systable_endscan(scan);
+	table_close(table, NoLock);
+}
+
+void
+segment_state_delete(int32 id)
+{
+	delete_rows("state", id);
+	delete_rows("chunk", id);
+}

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.h
+ *		What is materialised: rows of segment.state, .epoch and .chunk.
+ *
+ * All reads take the snapshot to read under; all writes bypass privileges and
+ * need the refresh lock of the subject table.  Results are palloc'd in
+ * CurrentMemoryContext.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_STATE_H
+#define SEGMENT_STATE_H
+
+#include "access/transam.h"
+#include "bitmap/bitmap.h"
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+#include "utils/snapshot.h"
+
+#define SEGMENT_BUILT	'b'
+#define SEGMENT_UNBUILT 'u'
+#define SEGMENT_FAILED	'f'
+
+typedef struct SegmentState
+{
+	int32		id;
+	char		status;
+	uint64		fingerprint;
+	int64		epoch;			/* 0 = none */
+	int64		version;
+	int64		size;
+	int64		evaluated;		/* subjects; -1 = all */
+	double		cost;			/* ms */
+	TimestampTz refreshedAt;
+	char	   *message;		/* NULL if none */
+	ItemPointerData tid;		/* of the row; invalid: not stored yet */
+} SegmentState;
+
+typedef struct SegmentEpoch
+{
+	int64		id;
+	Datum		snapshot;		/* pg_snapshot */
+	FullTransactionId xmin;		/* everything below is visible in it */
+	FullTransactionId xid;
+	TimestampTz clock;
+	ItemPointerData tid;
+} SegmentEpoch;
+
+extern bool segment_state_get(int32 id, Snapshot snapshot, SegmentState *state);
+extern void segment_state_put(SegmentState *state);
+
+extern bool segment_epoch_get(int64 id, Snapshot snapshot, SegmentEpoch *epoch);
+extern List *segment_epoch_all(Snapshot snapshot);	/* of SegmentEpoch * */
+extern void segment_epoch_put(SegmentEpoch *epoch);
+extern void segment_epoch_delete(SegmentEpoch *epoch);
+extern List *segment_state_all(Snapshot snapshot);	/* of SegmentState * */
+
+/* The next number for a version or an epoch; never given twice. */
+extern int64 segment_state_next_version(void);
+
+/* The base of a segment: whole; the chunk that would hold an id (an empty set if none); replaced where it differs. */
+extern SegmentBitmap *segment_chunk_load(int32 id, Snapshot snapshot);
+extern SegmentBitmap *segment_chunk_load_one(int32 id, int64 subject, Snapshot snapshot);
+extern void segment_chunk_store(int32 id, const SegmentBitmap *old, const SegmentBitmap *new);
+
+/* Delete everything of a segment. */
+extern void segment_state_delete(int32 id);
+
+/* A table of schema segment, opened; its one index (the primary key). */
+extern Relation segment_table_open(const char *name, LOCKMODE lockmode);
+extern Oid	segment_table_index(Relation table);
+
+#endif							/* SEGMENT_STATE_H */

@@ -1,0 +1,542 @@
+/*-------------------------------------------------------------------------
+ *
+ * combine.c
+ *		One query that evaluates many segments of a subject table at once.
+ *
+ * Each condition is taken from its view's query as it stands; all refer to the
+ * same one FROM item.  Correlated aggregates
+ *
+ *		(SELECT agg(..) FILTER (..) FROM orders WHERE orders.customer_id = customers.id)
+ *
+ * are collected, by source and link column, into one
+ *
+ *		LEFT JOIN (SELECT customer_id, agg, agg, ... FROM orders GROUP BY customer_id)
+ *
+ * so that a source is read once however many segments look at it, and PostgreSQL
+ * chooses between index and scan by the number of subjects.  What does not
+ * have that form stays a subquery.  The clock is put in last, everywhere.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/transam.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_oper.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "compat.h"
+#include "compile/combine.h"
+#include "compile/scope.h"
+
+/* Beyond this many subjects the subset is a bitmap in the query, not an array of ids. */
+#define MAX_ARRAY_SUBSET 20000
+
+/* One pass over a source: the aggregates grouped by one link column. */
+typedef struct Pass
+{
+	Query	   *query;			/* SELECT link, agg, ... GROUP BY link */
+	Var		   *link;
+	int			rti;			/* of the subquery in the combined query */
+	int			joinRti;
+} Pass;
+
+typedef struct CombineContext
+{
+	Query	   *query;			/* being built; the subject is its table 1 */
+	AttrNumber	keyAttno;
+	Oid			keyType;
+	const SegmentBitmap *subset;
+	Const	   *ids;			/* the subset as a constant: bigint[] or segment.bitmap */
+	List	   *groups;			/* of Pass * */
+} CombineContext;
+
+/* ---- the subset ---- */
+
+static Const *
+make_subset_constant(const SegmentBitmap *subset)
+{
+	size_t		n;
+	int64	   *ids;
+	Datum	   *values;
+	ArrayType  *array;
+
+	if (segment_bitmap_cardinality(subset) > MAX_ARRAY_SUBSET)
+	{
+		Oid			type;
+
+		type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("bitmap"),
+							   ObjectIdGetDatum(get_namespace_oid("segment", false)));
+		return makeConst(type, -1, InvalidOid, -1, segment_bitmap_to_datum(subset), false, false);
+	}
+	ids = segment_bitmap_ids(subset, &n);
+	values = palloc(sizeof(Datum) * Max(n, 1));
+	for (size_t i = 0; i < n; i++)
+		values[i] = Int64GetDatum(ids[i]);
+	array = construct_array(values, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	return makeConst(INT8ARRAYOID, -1, InvalidOid, -1, PointerGetDatum(array), false, false);
+}
+
+static Expr *
+widen(Expr *expr, Oid type)
+{
+	if (type == INT8OID)
+		return expr;
+	return (Expr *) makeFuncExpr(type == INT4OID ? F_INT8_INT4 : F_INT8_INT2, INT8OID,
+								 list_make1(expr), InvalidOid, InvalidOid, COERCE_IMPLICIT_CAST);
+}
+
+/* column = ANY (ids), or ids @> column */
+static Node *
+subset_qual(CombineContext *context, Var *column)
+{
+	Oid			opno;
+
+	if (context->ids->consttype == INT8ARRAYOID)
+	{
+		ScalarArrayOpExpr *any = makeNode(ScalarArrayOpExpr);
+
+		opno = OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString("=")),
+								column->vartype, INT8OID);
+		any->opno = opno;
+		any->opfuncid = get_opcode(opno);
+		any->useOr = true;
+		any->args = list_make2(column, context->ids);
+		any->location = -1;
+		return (Node *) any;
+	}
+	opno = OpernameGetOprid(list_make2(makeString("segment"), makeString("@>")),
+							context->ids->consttype, INT8OID);
+	return (Node *) make_opclause(opno, BOOLOID, false, (Expr *) context->ids,
+								  widen((Expr *) column, column->vartype), InvalidOid, InvalidOid);
+}
+
+/* ---- aggregates grouped by subject ---- */
+
+/* Does anything in here refer to a level outside the query? */
+static bool
+refers_outside(Node *node, void *context)
+{
+	int			depth = *(int *) context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varlevelsup > depth;
+	if (IsA(node, Query))
+	{
+		int			inner = depth + 1;
+
+		return query_tree_walker((Query *) node, refers_outside, (void *) &inner, 0);
+	}
+	return expression_tree_walker(node, refers_outside, context);
+}
+
+static bool
+has_outside(Node *node)
+{
+	int			depth = 0;
+
+	return refers_outside(node, &depth);
+}
+
+/* "link = subject key", either way round, or NULL */
+static Var *
+link_column(Node *qual, CombineContext *context)
+{
+	if (!is_opclause(qual) || list_length(((OpExpr *) qual)->args) != 2 ||
+		!op_mergejoinable(((OpExpr *) qual)->opno, exprType(linitial(((OpExpr *) qual)->args))))
+		return NULL;
+	for (int i = 0; i < 2; i++)
+	{
+		Var		   *local = (Var *) segment_scope_strip(list_nth(((OpExpr *) qual)->args, i));
+		Var		   *key = (Var *) segment_scope_strip(list_nth(((OpExpr *) qual)->args, 1 - i));
+
+		if (IsA(local, Var) && local->varlevelsup == 0 && local->varattno > 0 &&
+			(local->vartype == INT2OID || local->vartype == INT4OID || local->vartype == INT8OID) &&
+			IsA(key, Var) && key->varlevelsup == 1 && key->varno == 1 && key->varattno == context->keyAttno)
+			return local;
+	}
+	return NULL;
+}
+
+/* Aggregates of PostgreSQL's own: what they are of no rows is known. */
+static bool
+is_known_aggregate(Aggref *aggregate, bool *zero)
+{
+	char	   *name;
+
+	if (aggregate->aggfnoid >= FirstNormalObjectId || aggregate->agglevelsup != 0 ||
+		aggregate->aggkind == AGGKIND_HYPOTHETICAL)
+		return false;
+	name = get_func_name(aggregate->aggfnoid);
+	*zero = strcmp(name, "count") == 0 || strcmp(name, "regr_count") == 0;
+	return true;
+}
+
+/* Only plain tables, inner joins: a FROM that GROUP BY can stand over. */
+static bool
+is_plain_from(Node *item, Query *query)
+{
+	if (IsA(item, RangeTblRef))
+	{
+		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) item)->rtindex, query->rtable);
+
+		return rte->rtekind == RTE_RELATION && rte->tablesample == NULL;
+	}
+	if (IsA(item, JoinExpr))
+		return ((JoinExpr *) item)->jointype == JOIN_INNER &&
+			is_plain_from(((JoinExpr *) item)->larg, query) &&
+			is_plain_from(((JoinExpr *) item)->rarg, query) &&
+			!has_outside(((JoinExpr *) item)->quals);
+	return false;
+}
+
+/*
+ * Is this subquery an aggregate by subject?  Then its link column is returned,
+ * and *rest receives the other conditions of its WHERE (an AND list).
+ */
+static Var *
+match_aggregate(SubLink *sublink, CombineContext *context, List **rest, bool *zero)
+{
+	Query	   *query = (Query *) sublink->subselect;
+	TargetEntry *target;
+	Var		   *link = NULL;
+	ListCell   *lc;
+
+	if (sublink->subLinkType != EXPR_SUBLINK || list_length(query->targetList) != 1 ||
+		query->groupClause != NIL || query->groupingSets != NIL || query->havingQual != NULL ||
+		query->distinctClause != NIL || query->sortClause != NIL || query->limitCount != NULL ||
+		query->limitOffset != NULL || query->cteList != NIL || query->setOperations != NULL ||
+		query->hasWindowFuncs || list_length(query->jointree->fromlist) != 1 ||
+		!is_plain_from(linitial(query->jointree->fromlist), query))
+		return NULL;
+	target = linitial(query->targetList);
+	if (!IsA(target->expr, Aggref) || !is_known_aggregate((Aggref *) target->expr, zero) ||
+		has_outside((Node *) target->expr))
+		return NULL;
+	*rest = NIL;
+	foreach(lc, make_ands_implicit((Expr *) query->jointree->quals))
+	{
+		Var		   *found = link == NULL ? link_column(lfirst(lc), context) : NULL;
+
+		if (found != NULL)
+			link = found;
+		else if (has_outside(lfirst(lc)))
+			return NULL;
+		else
+			*rest = lappend(*rest, lfirst(lc));
+	}
+	return link;
+}
+
+static bool
+same_from(Query *a, Query *b)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (list_length(a->rtable) != list_length(b->rtable) ||
+		!equal(a->jointree->fromlist, b->jointree->fromlist))
+		return false;
+	forboth(lc, a->rtable, lc2, b->rtable)
+	{
+		RangeTblEntry *x = lfirst(lc);
+		RangeTblEntry *y = lfirst(lc2);
+
+		if (x->rtekind != y->rtekind || x->relid != y->relid)
+			return false;
+	}
+	return true;
+}
+
+/* A subquery joined to the left of what is there: its range table entries and join tree node. */
+static void
+join_group(CombineContext *context, Pass *group)
+{
+	Query	   *query = context->query;
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblEntry *joinRte = makeNode(RangeTblEntry);
+	JoinExpr   *join = makeNode(JoinExpr);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Var		   *key = makeVar(1, context->keyAttno, context->keyType, -1, InvalidOid, 0);
+	Var		   *link;
+
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = group->query;
+	rte->eref = makeAlias("source", list_make1(makeString("link")));
+	rte->inFromCl = true;
+	query->rtable = lappend(query->rtable, rte);
+	group->rti = list_length(query->rtable);
+
+	joinRte->rtekind = RTE_JOIN;
+	joinRte->jointype = JOIN_LEFT;
+	joinRte->eref = makeAlias("join", NIL);
+	joinRte->inFromCl = true;
+	query->rtable = lappend(query->rtable, joinRte);
+	group->joinRti = list_length(query->rtable);
+
+	link = makeVar(group->rti, 1, group->link->vartype, -1, InvalidOid, 0);
+	ref->rtindex = group->rti;
+	join->jointype = JOIN_LEFT;
+	join->larg = linitial(query->jointree->fromlist);
+	join->rarg = (Node *) ref;
+	join->rtindex = group->joinRti;
+	join->quals = (Node *) make_opclause(OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString("=")),
+														  key->vartype, link->vartype),
+										 BOOLOID, false, (Expr *) key, (Expr *) link, InvalidOid, InvalidOid);
+	set_opfuncid((OpExpr *) join->quals);
+	query->jointree->fromlist = list_make1(join);
+}
+
+static Pass *
+make_group(SubLink *sublink, Var *link, CombineContext *context)
+{
+	Pass	   *group = palloc0(sizeof(Pass));
+	Query	   *query = copyObject((Query *) sublink->subselect);
+	SortGroupClause *clause = makeNode(SortGroupClause);
+	TargetEntry *target;
+
+	group->link = copyObject(link);
+	target = makeTargetEntry((Expr *) copyObject(link), 1, pstrdup("link"), false);
+	target->ressortgroupref = 1;
+	query->targetList = list_make1(target);
+	clause->tleSortGroupRef = 1;
+	get_sort_group_operators(link->vartype, true, true, false,
+							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+	query->groupClause = list_make1(clause);
+	query->jointree->quals = context->subset ? subset_qual(context, copyObject(link)) : NULL;
+	query->hasSubLinks = true;
+	group->query = query;
+	join_group(context, group);
+	context->groups = lappend(context->groups, group);
+	return group;
+}
+
+/* The value of an aggregate, as a column of its group; added there unless an equal one is. */
+static Node *
+aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineContext *context)
+{
+	Query	   *query = (Query *) sublink->subselect;
+	Aggref	   *aggregate = copyObject((Aggref *) ((TargetEntry *) linitial(query->targetList))->expr);
+	Pass	   *group = NULL;
+	TargetEntry *target = NULL;
+	ListCell   *lc;
+	Var		   *var;
+
+	if (rest != NIL)
+		aggregate->aggfilter = (Expr *) make_and_qual((Node *) aggregate->aggfilter,
+													  (Node *) make_ands_explicit(copyObject(rest)));
+	foreach(lc, context->groups)
+	{
+		Pass	   *candidate = lfirst(lc);
+
+		if (equal(candidate->link, link) && same_from(candidate->query, query))
+			group = candidate;
+	}
+	if (group == NULL)
+		group = make_group(sublink, link, context);
+	segment_compat_merge_rights(group->query, query);
+	foreach(lc, group->query->targetList)
+		if (equal(((TargetEntry *) lfirst(lc))->expr, aggregate))
+			target = lfirst(lc);
+	if (target == NULL)
+	{
+		target = makeTargetEntry((Expr *) aggregate, list_length(group->query->targetList) + 1,
+								 pstrdup("value"), false);
+		group->query->targetList = lappend(group->query->targetList, target);
+		group->query->hasAggs = true;
+		/* the planner takes the number of columns from their names */
+		lc = list_nth_cell(context->query->rtable, group->rti - 1);
+		((RangeTblEntry *) lfirst(lc))->eref->colnames =
+			lappend(((RangeTblEntry *) lfirst(lc))->eref->colnames, makeString("value"));
+	}
+
+	var = makeVar(group->rti, target->resno, exprType((Node *) aggregate), exprTypmod((Node *) aggregate),
+				  exprCollation((Node *) aggregate), 0);
+	segment_compat_mark_nullable(var, group->joinRti);
+	if (zero)
+	{
+		CoalesceExpr *coalesce = makeNode(CoalesceExpr);
+
+		coalesce->coalescetype = var->vartype;
+		coalesce->args = list_make2(var, makeConst(INT8OID, -1, InvalidOid, 8, Int64GetDatum(0), false, FLOAT8PASSBYVAL));
+		coalesce->location = -1;
+		return (Node *) coalesce;
+	}
+	return (Node *) var;
+}
+
+/* Replace the correlated aggregates of a condition; subqueries are not entered. */
+static Node *
+pull_aggregates(Node *node, CombineContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, SubLink))
+	{
+		List	   *rest;
+		bool		zero;
+		Var		   *link = match_aggregate((SubLink *) node, context, &rest, &zero);
+
+		if (link != NULL)
+			return aggregate_column((SubLink *) node, link, rest, zero, context);
+	}
+	if (IsA(node, Query))
+		return node;
+	return expression_tree_mutator(node, pull_aggregates, (void *) context);
+}
+
+/* ---- the clock ---- */
+
+static Node *
+clock_constant(TimestampTz clock)
+{
+	return (Node *) makeConst(TIMESTAMPTZOID, -1, InvalidOid, 8, TimestampTzGetDatum(clock), false, FLOAT8PASSBYVAL);
+}
+
+static Node *
+call1(Oid function, Oid type, Node *arg)
+{
+	return (Node *) makeFuncExpr(function, type, list_make1(arg), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+/* A cast to a precision, as current_timestamp(2) has it. */
+static Node *
+round_to(Oid function, Oid type, Node *arg, int32 typmod)
+{
+	if (typmod < 0)
+		return arg;
+	return (Node *) makeFuncExpr(function, type,
+								 list_make2(arg, makeConst(INT4OID, -1, InvalidOid, 4, Int32GetDatum(typmod), false, true)),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static Node *
+sql_value(SQLValueFunction *value, Node *now)
+{
+	switch (value->op)
+	{
+		case SVFOP_CURRENT_DATE:
+			return call1(F_DATE_TIMESTAMPTZ, DATEOID, now);
+		case SVFOP_CURRENT_TIME:
+		case SVFOP_CURRENT_TIME_N:
+			return round_to(F_TIMETZ_TIMETZ_INT4, TIMETZOID, call1(F_TIMETZ_TIMESTAMPTZ, TIMETZOID, now), value->typmod);
+		case SVFOP_CURRENT_TIMESTAMP:
+		case SVFOP_CURRENT_TIMESTAMP_N:
+			return round_to(F_TIMESTAMPTZ_TIMESTAMPTZ_INT4, TIMESTAMPTZOID, now, value->typmod);
+		case SVFOP_LOCALTIME:
+		case SVFOP_LOCALTIME_N:
+			return round_to(F_TIME_TIME_INT4, TIMEOID, call1(F_TIME_TIMESTAMPTZ, TIMEOID, now), value->typmod);
+		case SVFOP_LOCALTIMESTAMP:
+		case SVFOP_LOCALTIMESTAMP_N:
+			return round_to(F_TIMESTAMP_TIMESTAMP_INT4, TIMESTAMPOID, call1(F_TIMESTAMP_TIMESTAMPTZ, TIMESTAMPOID, now), value->typmod);
+		default:
+			return (Node *) value;
+	}
+}
+
+static Node *
+put_clock(Node *node, void *context)
+{
+	TimestampTz clock = *(TimestampTz *) context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, SQLValueFunction))
+		return sql_value((SQLValueFunction *) node, clock_constant(clock));
+	if (IsA(node, FuncExpr))
+	{
+		FuncExpr   *call = (FuncExpr *) node;
+		Node	   *today;
+
+		switch (call->funcid)
+		{
+			case F_NOW:
+			case F_TRANSACTION_TIMESTAMP:
+				return clock_constant(clock);
+			case F_AGE_TIMESTAMP:
+			case F_AGE_TIMESTAMPTZ:
+				/* age(x) is age(current_date, x), with the date as x's type */
+				today = call1(F_DATE_TIMESTAMPTZ, DATEOID, clock_constant(clock));
+				today = call->funcid == F_AGE_TIMESTAMP ? call1(F_TIMESTAMP_DATE, TIMESTAMPOID, today) :
+					call1(F_TIMESTAMPTZ_DATE, TIMESTAMPTZOID, today);
+				return (Node *) makeFuncExpr(call->funcid == F_AGE_TIMESTAMP ? F_AGE_TIMESTAMP_TIMESTAMP :
+											 F_AGE_TIMESTAMPTZ_TIMESTAMPTZ, INTERVALOID,
+											 list_make2(today, put_clock(linitial(call->args), context)),
+											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+			default:
+				break;
+		}
+	}
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, put_clock, context, 0);
+	return expression_tree_mutator(node, put_clock, context);
+}
+
+/* ---- putting it together ---- */
+
+Query *
+segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock)
+{
+	const SegmentCompiled *first = linitial(compiled);
+	Query	   *query = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	CombineContext context = {.query = query, .keyAttno = first->keyAttno, .keyType = first->keyType};
+	Bitmapset  *columns = NULL;
+	Var		   *key;
+	ListCell   *lc;
+
+	query->commandType = CMD_SELECT;
+	query->querySource = QSRC_ORIGINAL;
+	query->canSetTag = true;
+	query->hasSubLinks = true;
+	foreach(lc, compiled)
+	{
+		const SegmentCompiled *segment = lfirst(lc);
+		SegmentSource *own = linitial(segment->sources);
+		int			column = -1;
+
+		while ((column = bms_next_member(own->columns, column)) >= 0)
+			columns = bms_add_member(columns, column - FirstLowInvalidHeapAttributeNumber);
+	}
+	segment_compat_set_table(query, first->query, first->subjectVarno, columns);
+	ref->rtindex = 1;
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+
+	key = makeVar(1, first->keyAttno, first->keyType, -1, InvalidOid, 0);
+	if (subset != NULL)
+	{
+		context.subset = subset;
+		context.ids = make_subset_constant(subset);
+		query->jointree->quals = subset_qual(&context, copyObject(key));
+	}
+	query->targetList = list_make1(makeTargetEntry(widen((Expr *) key, key->vartype), 1, pstrdup("key"), false));
+	foreach(lc, compiled)
+	{
+		const SegmentCompiled *segment = lfirst(lc);
+		Node	   *condition = copyObject(segment->condition);
+
+		ChangeVarNodes(condition, segment->subjectVarno, 1, 0);
+		condition = pull_aggregates(condition, &context);
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry((Expr *) condition, list_length(query->targetList) + 1,
+													pstrdup("member"), false));
+	}
+	return castNode(Query, put_clock((Node *) query, &clock));
+}

@@ -1,0 +1,174 @@
+/*-------------------------------------------------------------------------
+ *
+ * pending.c
+ *		Invalidations as a snapshot shows them, and the subjects they mean.
+ *
+ * Pending are the rows visible to the reader whose transaction is not visible
+ * in the epoch of the base.  Below the epoch's xmin everything is visible in
+ * it, so the scan starts there, by the primary key (xid, n).  The refresh's own
+ * transaction counts as not visible: what it wrote after its evaluation is
+ * then not lost.
+ *
+ * Keys recorded at a source become subject ids by following the source's
+ * steps, under the reader's snapshot, as the segment's owner.  A link that has
+ * changed since is itself in the log, with both its ends.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
+
+#include "capture/capture.h"
+#include "read/pending.h"
+#include "testing.h"
+
+SegmentLog *
+segment_pending_load(FullTransactionId from, Snapshot snapshot)
+{
+	Relation	table = segment_table_open("invalidation", AccessShareLock);
+	SegmentLog *log = palloc0(sizeof(SegmentLog));
+	ScanKeyData key;
+	SysScanDesc scan;
+	Relation	index;
+	HeapTuple	tuple;
+
+	log->from = from;
+	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_XID8GE, FullTransactionIdGetDatum(from));
+	index = index_open(segment_table_index(table), AccessShareLock);
+	scan = systable_beginscan_ordered(table, index, snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		SegmentLogRow *row = palloc0(sizeof(SegmentLogRow));
+		Datum		values[5];
+		bool		nulls[5];
+
+		CHECK_FOR_INTERRUPTS();
+		heap_deform_tuple(tuple, RelationGetDescr(table), values, nulls);
+		row->xid = DatumGetFullTransactionId(values[0]);
+		row->source = DatumGetObjectId(values[2]);
+		row->key = DatumGetInt16(values[3]);
+		row->keys = nulls[4] ? NULL : segment_bitmap_from_datum(values[4]);
+		log->rows = lappend(log->rows, row);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, NoLock);
+	table_close(table, NoLock);
+	return log;
+}
+
+static bool
+visible_in(const SegmentEpoch *epoch, FullTransactionId xid)
+{
+	if (FullTransactionIdEquals(xid, epoch->xid))
+		return false;
+	if (SEGMENT_MUTANT("watermark"))
+		return FullTransactionIdPrecedes(xid, epoch->xid);
+	return DatumGetBool(DirectFunctionCall2(pg_visible_in_snapshot,
+											FullTransactionIdGetDatum(xid), epoch->snapshot));
+}
+
+/* ids := the values of step->next in the rows whose step->match is in ids */
+static SegmentBitmap *
+follow_step(const SegmentStep *step, const SegmentBitmap *ids)
+{
+	SegmentBitmap *result = segment_bitmap_create();
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[1] = {INT8ARRAYOID};
+	Datum		values[1];
+	size_t		n;
+	int64	   *list = segment_bitmap_ids(ids, &n);
+	Datum	   *datums = palloc(sizeof(Datum) * Max(n, 1));
+	char	   *sql;
+
+	for (size_t i = 0; i < n; i++)
+		datums[i] = Int64GetDatum(list[i]);
+	values[0] = PointerGetDatum(construct_array(datums, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	sql = psprintf("SELECT DISTINCT %s::bigint FROM ONLY %s WHERE %s OPERATOR(pg_catalog.=) ANY ($1) AND %s IS NOT NULL",
+				   quote_identifier(get_attname(step->relid, step->next, false)),
+				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(step->relid)),
+											  get_rel_name(step->relid)),
+				   quote_identifier(get_attname(step->relid, step->match, false)),
+				   quote_identifier(get_attname(step->relid, step->next, false)));
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(sql, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not follow the link of a source");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		int64		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		if (!isnull && id >= 0)
+			segment_bitmap_add(result, id);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return result;
+}
+
+/* The subjects that these keys of a source mean, added to pending. */
+static void
+add_subjects(const SegmentCompiled *compiled, const SegmentEntry *entry, const SegmentSource *source,
+			 SegmentBitmap *keys, SegmentBitmap *pending)
+{
+	SegmentGuard guard;
+	ListCell   *lc;
+
+	if (source->steps != NIL)
+	{
+		segment_read_become(&guard, compiled->owner, entry);
+		foreach(lc, source->steps)
+			keys = follow_step(lfirst(lc), keys);
+		segment_read_return(&guard);
+	}
+	segment_bitmap_or(pending, keys);
+}
+
+bool
+segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *entry,
+						const SegmentLog *log, const SegmentEpoch *epoch, SegmentBitmap *pending)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, compiled->sources)
+	{
+		SegmentSource *source = lfirst(lc);
+		SegmentBitmap *keys = NULL;
+
+		foreach(lc2, log->rows)
+		{
+			SegmentLogRow *row = lfirst(lc2);
+
+			if (row->source != source->relid ||
+				(row->key != source->key && row->key != SEGMENT_WHOLE_SOURCE) ||
+				FullTransactionIdPrecedes(row->xid, epoch->xmin) || visible_in(epoch, row->xid))
+				continue;
+			if (row->keys == NULL)
+				return false;
+			if (keys == NULL)
+				keys = segment_bitmap_create();
+			segment_bitmap_or(keys, row->keys);
+		}
+		if (keys != NULL)
+			add_subjects(compiled, entry, source, keys, pending);
+	}
+	return true;
+}

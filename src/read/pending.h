@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * pending.h
+ *		Invalidations as a snapshot shows them, and the subjects they mean.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_PENDING_H
+#define SEGMENT_PENDING_H
+
+#include "access/transam.h"
+#include "bitmap/bitmap.h"
+#include "catalog/state.h"
+#include "compile/compile.h"
+#include "read/read.h"
+#include "utils/snapshot.h"
+
+/* Rows of segment.invalidation from one transaction id on, under one snapshot. */
+typedef struct SegmentLog
+{
+	FullTransactionId from;		/* rows below are not here */
+	List	   *rows;			/* of SegmentLogRow *, by transaction id */
+} SegmentLog;
+
+typedef struct SegmentLogRow
+{
+	FullTransactionId xid;
+	Oid			source;
+	AttrNumber	key;
+	SegmentBitmap *keys;		/* NULL: everybody */
+} SegmentLogRow;
+
+/* Read the log under a snapshot; the result is in CurrentMemoryContext. */
+extern SegmentLog *segment_pending_load(FullTransactionId from, Snapshot snapshot);
+
+/*
+ * Add the subjects that a segment's own sources make pending to "pending": all
+ * rows of the log that are not visible in the epoch.  False: everybody.
+ */
+extern bool segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *entry,
+									const SegmentLog *log, const SegmentEpoch *epoch,
+									SegmentBitmap *pending);
+
+#endif							/* SEGMENT_PENDING_H */

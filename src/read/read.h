@@ -1,0 +1,117 @@
+/*-------------------------------------------------------------------------
+ *
+ * read.h
+ *		Exact members of segments, under one snapshot and clock.
+ *
+ * "The snapshot" is always the active one.  Nothing here checks privileges:
+ * the SQL functions do (read/functions.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_READ_H
+#define SEGMENT_READ_H
+
+#include "bitmap/bitmap.h"
+#include "catalog/registry.h"
+#include "catalog/state.h"
+#include "compile/compile.h"
+
+/* Why a read evaluates the whole definition; FULL_NOT means it need not. */
+typedef enum SegmentFull
+{
+	FULL_NOT,
+	FULL_DISABLED,				/* ALTER SEGMENT ... DISABLE */
+	FULL_UNBUILT,				/* never refreshed, or its definition changed since */
+	FULL_FAILED,				/* the last refresh failed */
+	FULL_CLOCK,					/* the definition reads the clock */
+	FULL_UNTRACKED,				/* a source has no triggers, or disabled ones */
+	FULL_IN_FLIGHT,				/* a statement on a source is running in this backend */
+	FULL_EVERYBODY,				/* a change touched everybody */
+	FULL_MANY					/* more pending subjects than are worth evaluating one by one */
+} SegmentFull;
+
+/* Where a segment stands under the active snapshot. */
+typedef struct SegmentStanding
+{
+	const SegmentCompiled *compiled;
+	const SegmentEntry *entry;
+	uint64		fingerprint;	/* of the definition, inner segments and settings included */
+	SegmentFull full;
+	Oid			untracked;		/* the source, for FULL_UNTRACKED and FULL_IN_FLIGHT */
+	bool		hasState;
+	SegmentState state;
+	SegmentEpoch epoch;			/* valid if state.epoch is not 0 and found */
+	SegmentBitmap *pending;		/* NULL unless full is FULL_NOT */
+} SegmentStanding;
+
+/*
+ * Have all sources of a segment, and of those it refers to, their triggers at
+ * this moment?  Locks the sources; needs no snapshot.
+ */
+extern bool segment_read_is_tracked(Oid viewId);
+
+/* How a segment's base and the active snapshot lie apart; palloc'd in CurrentMemoryContext. */
+extern SegmentStanding *segment_read_standing(Oid viewId);
+
+/* The clock of reads: the reader's now(), or what segment_read_set_clock() put over it. */
+extern TimestampTz segment_read_clock(void);
+
+/*
+ * Within a refresh or an evaluation all reads have this clock; 0 ends it.
+ * Returns what was in force.
+ */
+extern TimestampTz segment_read_set_clock(TimestampTz clock);
+
+/*
+ * The members under the active snapshot.  The result belongs to the read cache:
+ * do not change it, and do not keep it beyond the current statement.
+ */
+extern const SegmentBitmap *segment_read_members(Oid viewId);
+
+/* The same, already known by evaluation: what a refresh found for its snapshot. */
+extern void segment_read_remember(Oid viewId, const SegmentBitmap *members);
+
+extern int64 segment_read_size(Oid viewId);
+extern bool segment_read_contains(Oid viewId, int64 subject);
+
+/*
+ * Evaluate conditions under the active snapshot, as their owner.
+ *
+ * compiled: list of SegmentCompiled *, of one subject table, one owner and one
+ * set of pinned settings (those of "entry"; NULL: the session's own).
+ * subset: subjects to look at; NULL: all.  results: one new set per element.
+ */
+extern void segment_read_evaluate(List *compiled, const SegmentEntry *entry,
+								  const SegmentBitmap *subset, TimestampTz clock,
+								  SegmentBitmap **results);
+
+/*
+ * The values of expressions for one subject: compiled as above, each with an
+ * expression of any type as its "condition".  NULL when there is no such subject.
+ * The values are copies in CurrentMemoryContext.
+ */
+typedef struct SegmentValues
+{
+	Datum	   *values;
+	bool	   *nulls;
+} SegmentValues;
+
+extern SegmentValues *segment_read_values(List *compiled, const SegmentEntry *entry,
+										  const SegmentBitmap *subject, TimestampTz clock);
+
+/* Become this owner in a security-restricted operation under these settings, and go back. */
+typedef struct SegmentGuard
+{
+	Oid			userId;
+	int			context;
+	int			nestLevel;
+	Oid			owner;
+} SegmentGuard;
+
+extern void segment_read_become(SegmentGuard *guard, Oid owner, const SegmentEntry *entry);
+extern void segment_read_return(SegmentGuard *guard);
+
+/* In words, for segment.status. */
+extern const char *segment_read_full_reason(SegmentFull full);
+
+#endif							/* SEGMENT_READ_H */

@@ -1,0 +1,114 @@
+# A streaming standby reads every segment exactly: before and after refreshes on the primary, with invalidations pending,
+# while it lags, in one old snapshot, and after promotion, where it goes on writing.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $primary = PostgreSQL::Test::Cluster->new('primary');
+$primary->init(allows_streaming => 1);
+$primary->append_conf('postgresql.conf', 'autovacuum = off');
+$primary->start;
+$primary->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 60s');
+$standby->start;
+
+my %oracle = (
+	spender => '(SELECT sum(amount) FROM orders o WHERE o.customer_id = customers.id) > 100',
+	german => "country = 'DE'",
+	rich => 'EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = customers.id AND o.amount > (SELECT avg(amount) FROM orders))',
+	recent => "(SELECT max(placed_at) FROM orders o WHERE o.customer_id = customers.id) > now() - interval '30 days'");
+$oracle{both} = "(($oracle{spender}) AND ($oracle{german}))";
+
+$primary->safe_psql('postgres', q{
+	CREATE EXTENSION segmentation;
+	CREATE TABLE customers (id int PRIMARY KEY, country text);
+	CREATE TABLE orders (id int PRIMARY KEY, customer_id int REFERENCES customers ON DELETE CASCADE, amount int, placed_at timestamptz);
+	INSERT INTO customers SELECT i, CASE WHEN i % 2 = 0 THEN 'DE' ELSE 'PL' END FROM generate_series(1, 100) i;
+	INSERT INTO orders SELECT i, 1 + i % 100, i % 60, now() - i * interval '5 hours' FROM generate_series(1, 400) i;
+});
+$primary->safe_psql('postgres', q{
+	DO LANGUAGE segment $$
+		CREATE SEGMENT spender ON customers WHERE sum(orders.amount) > 100;
+		CREATE SEGMENT german ON customers WHERE country = 'DE';
+		CREATE SEGMENT rich ON customers WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = customers.id AND o.amount > (SELECT avg(amount) FROM orders));
+		CREATE SEGMENT recent ON customers WHERE max(orders.placed_at) > now() - interval '30 days';
+		CREATE SEGMENT both AS spender & german
+	$$;
+});
+
+sub comparison
+{
+	my ($name) = @_;
+	return qq{WITH o AS MATERIALIZED (SELECT id::bigint FROM customers WHERE $oracle{$name})
+		SELECT segment.members('$name')::bigint[] = ARRAY(SELECT id FROM o ORDER BY id), ARRAY(SELECT id::bigint FROM $name ORDER BY id) = ARRAY(SELECT id FROM o ORDER BY id),
+			segment.size('$name') = (SELECT count(*) FROM o), bool_and(segment.contains('$name', id) = (id::bigint IN (SELECT id FROM o))) FROM customers};
+}
+
+sub check_segments
+{
+	my ($node, $when) = @_;
+	for my $name (sort keys %oracle)
+	{
+		is($node->safe_psql('postgres', comparison($name)), 't|t|t|t', "$name is right $when");
+	}
+}
+
+sub catch_up { $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert')); }
+
+catch_up();
+check_segments($standby, 'on the standby, never refreshed');
+$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
+catch_up();
+check_segments($standby, 'on the standby, refreshed');
+for my $round (1 .. 3)
+{
+	$primary->safe_psql('postgres', "INSERT INTO orders SELECT 1000 * $round + i, 1 + i % 100, 40, now() FROM generate_series(1, 30) i; DELETE FROM customers WHERE id % 31 = $round; UPDATE orders SET customer_id = 50 + $round WHERE id % 17 = $round AND EXISTS (SELECT 1 FROM customers WHERE id = 50 + $round)");
+	catch_up();
+	check_segments($standby, "on the standby with invalidations pending ($round)");
+	$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT spender'");
+	catch_up();
+	check_segments($standby, "on the standby, one segment refreshed ($round)");
+	$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'") if $round > 1;
+	catch_up();
+	check_segments($standby, "on the standby after round $round");
+}
+
+# one snapshot on the standby while the primary writes and refreshes on
+SKIP:
+{
+	skip 'no DBD::Pg', 5 unless eval { require DBI; require DBD::Pg; 1 };
+	my $reader = DBI->connect('dbi:Pg:host=' . $standby->host . ';port=' . $standby->port . ';dbname=postgres', undef, undef, { RaiseError => 1, PrintError => 0 });
+	$reader->do('BEGIN ISOLATION LEVEL REPEATABLE READ');
+	$reader->do('SELECT count(*) FROM customers');
+	$primary->safe_psql('postgres', "DELETE FROM orders WHERE id % 2 = 0");
+	$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
+	$primary->safe_psql('postgres', "INSERT INTO orders VALUES (9999, 50, 500, now())");
+	$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
+	catch_up();
+	for my $name (sort keys %oracle)
+	{
+		is(join('|', map { $_ ? 't' : 'f' } @{ $reader->selectrow_arrayref(comparison($name)) }), 't|t|t|t', "$name is right in an old snapshot on the standby");
+	}
+	$reader->do('COMMIT');
+	$reader->disconnect;
+}
+
+# what a standby cannot do is an error, not a crash
+my ($code, $out, $error) = $standby->psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
+isnt($code, 0, 'no refresh on a standby');
+like($error, qr/read-only|recovery/, 'and the error says why');
+check_segments($standby, 'after the refused refresh');
+
+$standby->promote;
+check_segments($standby, 'after promotion');
+$standby->safe_psql('postgres', "UPDATE orders SET amount = amount + 20 WHERE id % 3 = 0; UPDATE customers SET country = 'DE' WHERE id % 9 = 1");
+check_segments($standby, 'after promotion and writes');
+$standby->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
+check_segments($standby, 'after promotion and a refresh');
+$standby->stop;
+$primary->stop;
+done_testing();
