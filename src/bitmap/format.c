@@ -49,8 +49,10 @@
 #endif
 
 /* values at addresses that are not aligned for them */
-typedef uint16 __attribute__((aligned(1), may_alias)) loose16;
-typedef uint64 __attribute__((aligned(1), may_alias)) loose64;
+typedef uint16 __attribute__ ((aligned(1), may_alias))
+loose16;
+typedef uint64 __attribute__ ((aligned(1), may_alias))
+loose64;
 
 /* Are these little-endian values strictly ascending? */
 SEGMENT_FAST_LOOP
@@ -86,8 +88,8 @@ name(const char *bytes) \
 
 #ifdef SEGMENT_SEVERAL_PROCESSORS
 COUNT_BITS(count_bits_plain,)
-COUNT_BITS(count_bits_popcnt, __attribute__((target("popcnt"))))
-COUNT_BITS(count_bits_avx512, __attribute__((optimize("O3"), target("avx512f,avx512vpopcntdq"))))
+COUNT_BITS(count_bits_popcnt, __attribute__ ((target("popcnt"))))
+COUNT_BITS(count_bits_avx512, __attribute__ ((optimize("O3"), target("avx512f,avx512vpopcntdq"))))
 
 /* Bits set in a bitset container. */
 static uint32

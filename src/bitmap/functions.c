@@ -135,7 +135,7 @@ SQL_FUNCTION(is_strict_subset)
 	SegmentBitmap *b = SEGMENT_GETARG(1);
 
 	RETURN_SCALAR(Bool, segment_bitmap_cardinality(a) < segment_bitmap_cardinality(b) &&
-				   segment_set_is_subset(a, b));
+				  segment_set_is_subset(a, b));
 }
 
 /* ---- counting ---- */
@@ -156,7 +156,7 @@ typedef struct Overlap
 	int64		a;
 	int64		b;
 	int64		both;
-}			Overlap;
+} Overlap;
 
 static Overlap
 overlap(FunctionCallInfo fcinfo)
@@ -470,7 +470,7 @@ typedef struct Statistics
 	int64		containers[SEGMENT_RUN + 1];
 	int64		ids[SEGMENT_RUN + 1];
 	int64		bytes[SEGMENT_RUN + 1];
-}			Statistics;
+} Statistics;
 
 static void
 collect_statistics(const SegmentBitmap *set, Statistics *statistics)

@@ -64,7 +64,7 @@ typedef struct SegmentCRoaring
 #define X(name) __typeof__(roaring_##name) *name;
 	SEGMENT_CROARING_FUNCTIONS(X)
 #undef X
-}			SegmentCRoaring;
+} SegmentCRoaring;
 
 extern SegmentCRoaring croaring;
 

@@ -1107,13 +1107,11 @@ segment_bitmap_to_datum(const SegmentBitmap *set)
 	return PointerGetDatum(segment_set_to_varlena(set));
 }
 
-SegmentBitmap *
-segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
+void
+segment_set_check(const char *bytes, size_t size, int errcode_of_mistake)
 {
 	size_t		where;
 	const char *reason = segment_format_check(bytes, size, &where);
-	uint64		nbuckets;
-	SegmentBitmap *set;
 
 	if (reason != NULL)
 		ereport(ERROR,
@@ -1122,7 +1120,15 @@ segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
 				 errmsg("stored bitmap is damaged") :
 				 errmsg("invalid bytes for type %s", "segment.bitmap"),
 				 errdetail("At byte %zu of %zu: %s.", where, size, reason)));
+}
 
+SegmentBitmap *
+segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
+{
+	uint64		nbuckets;
+	SegmentBitmap *set;
+
+	segment_set_check(bytes, size, errcode_of_mistake);
 	nbuckets = segment_read64(bytes);
 	set = make_set((uint32) nbuckets);
 	bytes += 8;

@@ -8,6 +8,7 @@
 #ifndef SEGMENT_BITMAP_TOAST_H
 #define SEGMENT_BITMAP_TOAST_H
 
+#include "compat.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
@@ -26,7 +27,8 @@ typedef struct SegmentStored
 	int			nindexes;
 	int			index;			/* the valid one */
 	SnapshotData snapshot;
-	ItemPointerData at;			/* where chunk "atChunk" is; -1: nothing read yet */
+	ItemPointerData at;			/* where chunk "atChunk" is; -1: nothing read
+								 * yet */
 	int32		atChunk;
 	int32		cachedChunk;	/* in cache; -1: none */
 	char	   *cache;
@@ -41,6 +43,6 @@ extern void segment_stored_read(SegmentStored *stored, char *to, size_t offset, 
 /* As PG_DETOAST_DATUM, faster for large values. */
 extern struct varlena *segment_stored_fetch(Datum datum);
 
-extern void segment_stored_damaged(const char *reason, size_t where) pg_attribute_noreturn();
+pg_noreturn extern void segment_stored_damaged(const char *reason, size_t where);
 
 #endif							/* SEGMENT_BITMAP_TOAST_H */
