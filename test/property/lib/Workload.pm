@@ -374,7 +374,7 @@ sub refresh_step
 	my $what = weighted([ 5, 'ALL' ], [ 4, pick(@names) ], [ 2, join(', ', some(3, @names)) ]);
 	my $sql = chance(70) ? "DO LANGUAGE segment 'REFRESH SEGMENT $what'" : $what eq 'ALL' ? "SELECT * FROM segment.execute('REFRESH SEGMENT ALL')" : "SELECT segment.refresh('$names[0]')";
 	# in a transaction with an older fixed snapshot a refresh may be refused
-	my $done = $self->execute($session, $sql, may_fail => $session->{level} =~ /REPEATABLE|SERIALIZABLE/);
+	my $done = $self->execute($session, $sql, may_fail => scalar $session->{level} =~ /REPEATABLE|SERIALIZABLE/);
 	$self->{counts}{refreshes}++ if $done;
 	return;
 }
@@ -616,10 +616,10 @@ END
 	{
 		# triggers on the sources themselves read while the statement is running
 		$self->probe_targets($session) or return;
-		$self->execute($session, "SET probe.on = 'on'") or return;
+		$self->execute($session, "SET probe.active = 'on'") or return;
 		$self->write_step($session);
 		$self->write_step($session);
-		$self->execute($session, "SET probe.on = 'off'");
+		$self->execute($session, "SET probe.active = 'off'");
 	}
 	elsif ($kind eq 'cte')
 	{
@@ -780,7 +780,7 @@ sub prepare
 	my @probes = ("CREATE TABLE probe (name text, query text)",
 		"CREATE FUNCTION probe_now() RETURNS text LANGUAGE plpgsql VOLATILE AS \$\$ DECLARE p record; r record; BEGIN FOR p IN SELECT * FROM public.probe LOOP EXECUTE p.query INTO r; "
 		  . "IF to_jsonb(r)::text ~ '\\{-?[0-9]' OR to_jsonb(r) ->> 'size() is off by' <> '0' THEN RAISE WARNING 'PROBE % %', p.name, to_jsonb(r); END IF; END LOOP; RETURN NULL; END \$\$",
-		"CREATE FUNCTION probe_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN IF current_setting('probe.on', true) = 'on' THEN PERFORM public.probe_now(); END IF; RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END \$\$");
+		"CREATE FUNCTION probe_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN IF current_setting('probe.active', true) = 'on' THEN PERFORM public.probe_now(); END IF; RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END \$\$");
 	(my $stable = $probes[1]) =~ s/probe_now/probe_stable/;
 	$stable =~ s/VOLATILE/STABLE/;
 	push @probes, $stable;
