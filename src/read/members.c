@@ -269,6 +269,13 @@ at_invalidation(Datum arg, Oid relid)
 	forget_results();
 }
 
+/* The body of a function that conditions call may have been replaced. */
+static void
+at_function_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_results();
+}
+
 static void
 register_callbacks(void)
 {
@@ -277,6 +284,7 @@ register_callbacks(void)
 	RegisterXactCallback(at_xact_end, NULL);
 	RegisterSubXactCallback(at_subxact_end, NULL);
 	CacheRegisterRelcacheCallback(at_invalidation, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, at_function_change, (Datum) 0);
 	callbacks_registered = true;
 }
 
