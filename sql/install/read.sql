@@ -16,9 +16,9 @@ CREATE TYPE segment.handle (
 COMMENT ON TYPE segment.handle IS 'a segment in a plan; made by the planner only';
 
 CREATE FUNCTION segment.holds_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'segmentation_holds_support' LANGUAGE C STRICT;
+	AS 'MODULE_PATHNAME', 'segmentation_holds_support' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION segment.probe_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'segmentation_probe_support' LANGUAGE C STRICT;
+	AS 'MODULE_PATHNAME', 'segmentation_probe_support' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 CREATE FUNCTION segment.holds(segment integer, key bigint, condition boolean) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'segmentation_holds' LANGUAGE C STABLE PARALLEL RESTRICTED
