@@ -670,6 +670,8 @@ segment_compile_query(Query *query, Oid owner, const char *text)
 	walk_qual(compiled->condition, top, &analysis);
 	foreach(lc, analysis.occurrences)
 		add_source(lfirst(lc), &analysis);
+	if (compiled->readsClock)
+		segment_compile_clock(compiled, compiled->condition, NULL);
 	compiled->fingerprint = make_fingerprint(tree, analysis.functions);
 	return compiled;
 }

@@ -489,10 +489,48 @@ put_clock(Node *node, void *context)
 	return expression_tree_mutator(node, put_clock, context);
 }
 
+Node *
+segment_compile_put_clock(Node *expr, TimestampTz clock)
+{
+	return put_clock(expr, &clock);
+}
+
 /* ---- putting it together ---- */
 
+/* The least of these instants; NULL, as a constant, if there are none. */
+static Node *
+earliest(List *flips)
+{
+	MinMaxExpr *least;
+
+	if (flips == NIL)
+		return (Node *) makeNullConst(TIMESTAMPTZOID, -1, InvalidOid);
+	if (list_length(flips) == 1)
+		return linitial(flips);
+	least = makeNode(MinMaxExpr);
+	least->minmaxtype = TIMESTAMPTZOID;
+	least->op = IS_LEAST;
+	least->args = flips;
+	least->location = -1;
+	return (Node *) least;
+}
+
+/* One more column: an expression of a segment. */
+static void
+add_column(CombineContext *context, const SegmentCompiled *segment, Node *expr)
+{
+	Query	   *query = context->query;
+
+	expr = copyObject(expr);
+	ChangeVarNodes(expr, segment->subjectVarno, 1, 0);
+	expr = pull_aggregates(expr, context);
+	query->targetList = lappend(query->targetList,
+								makeTargetEntry((Expr *) expr, list_length(query->targetList) + 1,
+												pstrdup("value"), false));
+}
+
 Query *
-segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock)
+segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips)
 {
 	const SegmentCompiled *first = linitial(compiled);
 	Query	   *query = makeNode(Query);
@@ -530,13 +568,15 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 	foreach(lc, compiled)
 	{
 		const SegmentCompiled *segment = lfirst(lc);
-		Node	   *condition = copyObject(segment->condition);
 
-		ChangeVarNodes(condition, segment->subjectVarno, 1, 0);
-		condition = pull_aggregates(condition, &context);
-		query->targetList = lappend(query->targetList,
-									makeTargetEntry((Expr *) condition, list_length(query->targetList) + 1,
-													pstrdup("member"), false));
+		add_column(&context, segment, segment->condition);
 	}
+	if (flips)
+		foreach(lc, compiled)
+		{
+			const SegmentCompiled *segment = lfirst(lc);
+
+			add_column(&context, segment, earliest(segment->flips));
+		}
 	return castNode(Query, put_clock((Node *) query, &clock));
 }
