@@ -32,14 +32,20 @@
 #define STATE_COLUMNS 11
 #define EPOCH_COLUMNS 4
 
-Relation
-segment_table_open(const char *name, LOCKMODE lockmode)
+Oid
+segment_table_oid(const char *name)
 {
 	Oid			relid = get_relname_relid(name, get_namespace_oid("segment", false));
 
 	if (!OidIsValid(relid))
 		elog(ERROR, "table segment.%s does not exist", name);
-	return table_open(relid, lockmode);
+	return relid;
+}
+
+Relation
+segment_table_open(const char *name, LOCKMODE lockmode)
+{
+	return table_open(segment_table_oid(name), lockmode);
 }
 
 Oid

@@ -70,6 +70,9 @@ extern void segment_chunk_store(int32 id, const SegmentBitmap *old, const Segmen
 /* Delete everything of a segment. */
 extern void segment_state_delete(int32 id);
 
+/* The OID of a table of schema segment. */
+extern Oid	segment_table_oid(const char *name);
+
 /* A table of schema segment, opened; its one index (the primary key). */
 extern Relation segment_table_open(const char *name, LOCKMODE lockmode);
 extern Oid	segment_table_index(Relation table);

@@ -161,6 +161,9 @@ evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
 
 	error_context_stack = &context;
 	segment_read_become(&guard, first->owner, entry);
+	/* a few subjects are evaluated before a compiler would have started */
+	if (subset != NULL)
+		apply_setting("jit=off");
 	outerClock = segment_read_set_clock(clock);
 	PG_TRY();
 	{

@@ -62,6 +62,7 @@
 /* A base in memory. */
 typedef struct CachedBase
 {
+	Oid			table;			/* segment.chunk: another one after CREATE EXTENSION anew */
 	int32		id;
 	int64		version;
 	SegmentBitmap *members;
@@ -156,13 +157,14 @@ trim_bases(void)
 static CachedBase *
 find_base(int32 id, int64 version)
 {
+	Oid			table = segment_table_oid("chunk");
 	ListCell   *lc;
 
 	foreach(lc, bases)
 	{
 		CachedBase *base = lfirst(lc);
 
-		if (base->id == id && base->version == version)
+		if (base->id == id && base->version == version && base->table == table)
 			return base;
 	}
 	return NULL;
@@ -197,6 +199,7 @@ get_base(const SegmentState *state)
 		members = segment_chunk_load(state->id, GetActiveSnapshot());
 		MemoryContextSwitchTo(base_context);
 		base = palloc0(sizeof(CachedBase));
+		base->table = segment_table_oid("chunk");
 		base->id = state->id;
 		base->version = state->version;
 		base->members = members;
