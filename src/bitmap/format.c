@@ -499,7 +499,7 @@ is_undecided(const SegmentContainer *container)
 {
 	return container->kind == SEGMENT_RUN &&
 		container->cardinality <= SEGMENT_ARRAY_MAX &&
-		container->cardinality <= 2 * container->nruns;
+		container->cardinality <= 2 * container->nruns + 1;
 }
 
 /* Write a run container as an array; returns the byte behind it. */
