@@ -255,7 +255,12 @@ segment_set_canonicalize(SegmentBitmap *set)
 {
 	for (uint32 i = 0; i < set->nslots; i++)
 	{
+		SegmentBucket bucket;
+
 		CHECK_FOR_INTERRUPTS();
+		segment_format_open(set->slots[i].bytes, &bucket);
+		if (segment_format_is_canonical(&bucket))
+			continue;
 		segment_slot_own(set, i);
 		compact_slot(set, i);
 	}
