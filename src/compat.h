@@ -10,13 +10,22 @@
 #ifndef SEGMENT_COMPAT_H
 #define SEGMENT_COMPAT_H
 
+#include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
+#include "utils/acl.h"
+#include "utils/relcache.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "segmentation supports PostgreSQL 15 to 18"
+#endif
+
+/* Functions that do not return are declared by a prefix since 18. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* Soft errors of input functions came with 16. */
@@ -31,6 +40,17 @@
 #else
 #define segment_compat_index_insert_cleanup(index, info) ((void) 0)
 #endif
+
+/* The primary key of a relation, a deferrable one never (17 and earlier cannot be asked for it). */
+static inline Oid
+segment_compat_primary_key(Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(relation, false);
+#else
+	return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
 
 /* Functions of this name, for any use of their arguments. */
 static inline FuncCandidateList
@@ -96,6 +116,21 @@ segment_compat_check_as_user(Query *query, RangeTblEntry *rte)
 	return rte->perminfoindex == 0 ? InvalidOid : getRTEPermissionInfo(query->rteperminfos, rte)->checkAsUser;
 #else
 	return rte->checkAsUser;
+#endif
+}
+
+/* Forget as which user the rights on the tables of a query are checked. */
+static inline void
+segment_compat_clear_rights(Query *query)
+{
+	ListCell   *lc;
+
+#if PG_VERSION_NUM >= 160000
+	foreach(lc, query->rteperminfos)
+		((RTEPermissionInfo *) lfirst(lc))->checkAsUser = InvalidOid;
+#else
+	foreach(lc, query->rtable)
+		((RangeTblEntry *) lfirst(lc))->checkAsUser = InvalidOid;
 #endif
 }
 
@@ -181,6 +216,28 @@ segment_compat_run(QueryDesc *desc)
 #endif
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
+}
+
+/* Is this user the owner of the relation, or a member of it? */
+static inline bool
+segment_compat_owns(Oid relid, Oid userId)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, userId);
+#else
+	return pg_class_ownercheck(relid, userId);
+#endif
+}
+
+/* A 32-bit transaction id at most as new as "now", with its epoch. */
+static inline FullTransactionId
+segment_compat_widen(FullTransactionId now, TransactionId xid)
+{
+	uint32		epoch = EpochFromFullTransactionId(now);
+
+	if (xid > XidFromFullTransactionId(now))
+		epoch--;
+	return FullTransactionIdFromEpochAndXid(epoch, xid);
 }
 
 #endif							/* SEGMENT_COMPAT_H */

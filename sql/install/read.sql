@@ -1,1 +1,131 @@
--- read
+-- ---- read: exact members of segments ----
+
+-- What the view of a segment says WHERE.  See src/read/support.c.
+CREATE TYPE segment.handle;
+CREATE FUNCTION segment.handle_in(cstring) RETURNS segment.handle
+	AS 'MODULE_PATHNAME', 'segmentation_handle_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.handle_out(segment.handle) RETURNS cstring
+	AS 'MODULE_PATHNAME', 'segmentation_handle_out' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+CREATE TYPE segment.handle (
+	INPUT = segment.handle_in,
+	OUTPUT = segment.handle_out,
+	INTERNALLENGTH = 8,
+	PASSEDBYVALUE,
+	ALIGNMENT = double
+);
+COMMENT ON TYPE segment.handle IS 'a segment in a plan; made by the planner only';
+
+CREATE FUNCTION segment.holds_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'segmentation_holds_support' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.probe_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'segmentation_probe_support' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION segment.holds(segment integer, key bigint, condition boolean) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'segmentation_holds' LANGUAGE C STABLE PARALLEL RESTRICTED
+	SUPPORT segment.holds_support;
+COMMENT ON FUNCTION segment.holds(integer, bigint, boolean) IS
+	'stands in the view of every segment: returns the condition, and is planned as a lookup in the members';
+
+CREATE FUNCTION segment.probe(segment.handle, bigint) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'segmentation_probe' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+	SUPPORT segment.probe_support;
+CREATE FUNCTION segment.probe(segment.handle, integer) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'segmentation_probe_int4' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+	SUPPORT segment.probe_support;
+CREATE FUNCTION segment.probe(segment.handle, smallint) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'segmentation_probe_int2' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+	SUPPORT segment.probe_support;
+CREATE FUNCTION segment.probe_ids(segment.handle) RETURNS bigint[]
+	AS 'MODULE_PATHNAME', 'segmentation_probe_ids' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION segment.probe(segment.handle, bigint) IS 'is this subject a member? what segment.holds() is planned as';
+COMMENT ON FUNCTION segment.probe(segment.handle, integer) IS 'is this subject a member? what segment.holds() is planned as';
+COMMENT ON FUNCTION segment.probe(segment.handle, smallint) IS 'is this subject a member? what segment.holds() is planned as';
+COMMENT ON FUNCTION segment.probe_ids(segment.handle) IS 'the member ids, for an index condition';
+
+CREATE FUNCTION segment.members(segment regclass) RETURNS segment.bitmap
+	AS 'MODULE_PATHNAME', 'segmentation_members' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION segment.members(regclass) IS
+	'all members of a segment, exact under the snapshot and clock of the statement; needs SELECT on the segment';
+
+CREATE FUNCTION segment.size(segment regclass) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'segmentation_size' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION segment.size(regclass) IS 'exact number of members; needs SELECT on the segment';
+
+CREATE FUNCTION segment.contains(segment regclass, id bigint) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'segmentation_contains' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION segment.contains(regclass, bigint) IS
+	'is the subject with this id a member? one lookup; needs SELECT on the segment';
+
+CREATE FUNCTION segment.clock(segment regclass) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'segmentation_clock' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION segment.clock(regclass) IS
+	'what now() means in a read of this segment: the reader''s now(), but never before the clock of the base';
+
+CREATE FUNCTION segment.segments_of(subject_table regclass, id bigint) RETURNS SETOF regclass
+	AS 'MODULE_PATHNAME', 'segmentation_segments_of' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10 COST 1000;
+COMMENT ON FUNCTION segment.segments_of(regclass, bigint) IS
+	'every segment that the subject with this id is in and that the caller may SELECT from';
+
+CREATE FUNCTION segment.explain(
+	segment regclass, id bigint,
+	OUT part integer, OUT depth integer, OUT condition text, OUT value text, OUT result boolean,
+	OUT may_change_at timestamptz
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'segmentation_explain' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10 COST 1000;
+COMMENT ON FUNCTION segment.explain(regclass, bigint) IS
+	'why a subject is in a segment or not: each part of the condition, the value found, true, false or NULL';
+
+CREATE FUNCTION segment.preview(
+	definition segment.definition,
+	OUT size bigint, OUT share float8, OUT ids bigint[]
+) RETURNS record
+	AS 'MODULE_PATHNAME', 'segmentation_preview' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION segment.preview(segment.definition) IS
+	'who a definition would hold for, nothing stored: exact count, share of the subject table (0 to 1), the first ids';
+
+CREATE FUNCTION segment.overlap(
+	segments regclass[],
+	OUT a regclass, OUT b regclass, OUT size bigint, OUT jaccard float8
+) RETURNS SETOF record
+	LANGUAGE sql STABLE STRICT PARALLEL RESTRICTED
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		WITH m AS MATERIALIZED (
+			SELECT s, n, segment.members(s) AS ids FROM pg_catalog.unnest($1) WITH ORDINALITY AS u (s, n))
+		SELECT x.s, y.s, segment.and_cardinality(x.ids, y.ids), segment.jaccard(x.ids, y.ids)
+		FROM m x JOIN m y ON x.n <= y.n
+		ORDER BY x.n, y.n
+	$$;
+COMMENT ON FUNCTION segment.overlap(regclass[]) IS
+	'common members and Jaccard index (0 to 1) of each pair of segments, each with itself too; half the matrix';
+
+CREATE FUNCTION segment.describe(segment regclass, OUT subject_table regclass, OUT definition text) RETURNS record
+	AS 'MODULE_PATHNAME', 'segmentation_describe' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION segment.describe(regclass) IS 'subject table and definition of a segment, with the names of today; NULL if it is none';
+
+CREATE FUNCTION segment.standing(
+	segment regclass,
+	OUT state text, OUT reads text, OUT base_size bigint, OUT pending bigint, OUT untracked regclass,
+	OUT base_clock timestamptz, OUT cost_ms float8, OUT evaluated bigint, OUT message text
+) RETURNS record
+	AS 'MODULE_PATHNAME', 'segmentation_standing' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION segment.standing(regclass) IS 'where a segment''s base stands; a row of segment.status, NULL without SELECT on the segment';
+
+CREATE VIEW segment.segments AS
+	SELECT s.view AS segment, d.subject_table, d.definition,
+		pg_catalog.pg_get_userbyid(c.relowner) AS owner, s.enabled, s.options, s.settings
+	FROM segment.segment s
+	JOIN pg_catalog.pg_class c ON c.oid = s.view,
+	LATERAL segment.describe(s.view) d;
+COMMENT ON VIEW segment.segments IS 'every segment: subject table, definition, owner, options, pinned settings';
+
+CREATE VIEW segment.status AS
+	SELECT s.view AS segment, t.state, t.reads, t.base_size, t.pending, t.untracked,
+		pg_catalog.now() - t.base_clock AS base_age, t.cost_ms, t.evaluated, t.message
+	FROM segment.segment s
+	JOIN pg_catalog.pg_class c ON c.oid = s.view,
+	LATERAL segment.standing(s.view) t;
+COMMENT ON VIEW segment.status IS
+	'where each segment stands: how it is read, members and age of its base, pending subjects, cost and last error of its refresh';
+
+GRANT SELECT ON segment.segments, segment.status TO PUBLIC;

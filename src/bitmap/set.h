@@ -11,6 +11,8 @@
 #include "bitmap/bitmap.h"
 #include "bitmap/format.h"
 #include "bitmap/library.h"
+#include "compat.h"
+#include "compat.h"
 #include "utils/array.h"
 
 /*
@@ -53,6 +55,9 @@ typedef enum SegmentOperation
 #define segment_id_high(id) ((uint32) ((uint64) (id) >> 32))
 #define segment_id_low(id) ((uint32) ((uint64) (id) & 0xffffffff))
 #define segment_id_make(high, low) ((int64) ((uint64) (high) << 32 | (low)))
+
+/* Check bytes; ERROR with this code when they are wrong. */
+extern void segment_set_check(const char *bytes, size_t size, int errcode_of_mistake);
 
 /*
  * A set that reads these bytes where they lie: they must stay while the set
@@ -111,7 +116,8 @@ typedef struct SegmentIds
 {
 	const SegmentBitmap *set;
 	uint32		slot;
-	roaring_uint32_iterator_t *iterator;	/* of this slot; NULL before it is begun */
+	roaring_uint32_iterator_t *iterator;	/* of this slot; NULL before it is
+											 * begun */
 	uint32		n;
 	uint32		next;
 	uint32		high;
@@ -137,6 +143,6 @@ extern SegmentBitmap *segment_set_from_array(ArrayType *array);
 /* Ids must be 0 .. PG_INT64_MAX: ERROR otherwise. */
 extern int64 segment_check_id(int64 id);
 
-extern void segment_too_large(void) pg_attribute_noreturn();
+pg_noreturn extern void segment_too_large(void);
 
 #endif							/* SEGMENT_BITMAP_SET_H */

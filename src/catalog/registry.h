@@ -32,6 +32,9 @@ extern void segment_catalog_delete(int32 id);
 /* The registered segment of a view (NULL if it is none), under the catalog snapshot. */
 extern SegmentEntry *segment_catalog_lookup(Oid viewId);
 
+/* The view of the segment with this id, InvalidOid if there is none. */
+extern Oid	segment_catalog_view(int32 id);
+
 /* Every registered segment whose view exists: list of SegmentEntry *. */
 extern List *segment_catalog_all(void);
 
@@ -40,7 +43,7 @@ extern List *segment_catalog_orphans(void);
 
 /*
  * The compiled form of a segment's view, from the backend's cache (valid until
- * the end of the current command; copy what must live longer).  NULL with
+ * the end of the transaction).  NULL with
  * missing_ok, else ERRCODE_WRONG_OBJECT_TYPE when the relation is no segment.
  */
 extern const SegmentCompiled *segment_catalog_compiled(Oid viewId, bool missing_ok);

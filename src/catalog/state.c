@@ -27,6 +27,7 @@
 #include "utils/xid8.h"
 
 #include "catalog/state.h"
+#include "compat.h"
 
 #define STATE_COLUMNS 10
 #define EPOCH_COLUMNS 4
@@ -44,7 +45,7 @@ segment_table_open(const char *name, LOCKMODE lockmode)
 Oid
 segment_table_index(Relation table)
 {
-	Oid			index = RelationGetPrimaryKeyIndex(table);
+	Oid			index = segment_compat_primary_key(table);
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table segment.%s has no primary key", RelationGetRelationName(table));

@@ -163,9 +163,9 @@ delete_by(Relation rel, AttrNumber column, Datum value)
 static void
 announce_change(Oid viewId)
 {
-	CommandCounterIncrement();
 	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(viewId)))
 		CacheInvalidateRelcacheByRelid(viewId);
+	CommandCounterIncrement();
 }
 
 void
@@ -206,6 +206,32 @@ segment_catalog_delete(int32 id)
 	delete_by(rel, COLUMN_ID, Int32GetDatum(id));
 	table_close(rel, RowExclusiveLock);
 	CommandCounterIncrement();
+}
+
+Oid
+segment_catalog_view(int32 id)
+{
+	Oid			relid = segment_catalog_relation("segment");
+	Oid			viewId = InvalidOid;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(relid))
+		return InvalidOid;
+	rel = table_open(relid, AccessShareLock);
+	scan = begin_scan(rel, COLUMN_ID, Int32GetDatum(id), &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+
+		viewId = DatumGetObjectId(heap_getattr(tuple, COLUMN_VIEW, RelationGetDescr(rel), &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return viewId;
 }
 
 SegmentEntry *

@@ -721,38 +721,3 @@ segment_compile_captures(const SegmentCompiled *compiled, Oid relid)
 	}
 	return captures;
 }
-
-SegmentCompiled *
-segment_compile_copy(const SegmentCompiled *compiled)
-{
-	SegmentCompiled *copy = palloc(sizeof(SegmentCompiled));
-	FuncExpr   *holds;
-	ListCell   *lc;
-
-	*copy = *compiled;
-	copy->query = copyObject(compiled->query);
-	holds = find_holds(copy->query);
-	copy->condition = lthird(holds->args);
-	copy->inner = list_copy(compiled->inner);
-	copy->sources = NIL;
-	foreach(lc, compiled->sources)
-	{
-		SegmentSource *from = lfirst(lc);
-		SegmentSource *source = palloc(sizeof(SegmentSource));
-		ListCell   *lc2;
-
-		*source = *from;
-		source->columns = bms_copy(from->columns);
-		source->reason = from->reason ? pstrdup(from->reason) : NULL;
-		source->steps = NIL;
-		foreach(lc2, from->steps)
-		{
-			SegmentStep *step = palloc(sizeof(SegmentStep));
-
-			*step = *(SegmentStep *) lfirst(lc2);
-			source->steps = lappend(source->steps, step);
-		}
-		copy->sources = lappend(copy->sources, source);
-	}
-	return copy;
-}

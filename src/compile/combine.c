@@ -279,7 +279,7 @@ join_group(CombineContext *context, Pass *group)
 
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = group->query;
-	rte->eref = makeAlias("source", NIL);
+	rte->eref = makeAlias("source", list_make1(makeString("link")));
 	rte->inFromCl = true;
 	query->rtable = lappend(query->rtable, rte);
 	group->rti = list_length(query->rtable);
@@ -361,6 +361,10 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 								 pstrdup("value"), false);
 		group->query->targetList = lappend(group->query->targetList, target);
 		group->query->hasAggs = true;
+		/* the planner takes the number of columns from their names */
+		lc = list_nth_cell(context->query->rtable, group->rti - 1);
+		((RangeTblEntry *) lfirst(lc))->eref->colnames =
+			lappend(((RangeTblEntry *) lfirst(lc))->eref->colnames, makeString("value"));
 	}
 
 	var = makeVar(group->rti, target->resno, exprType((Node *) aggregate), exprTypmod((Node *) aggregate),

@@ -75,9 +75,6 @@ extern SelectStmt *segment_compile_raw(int32 id, Oid subject, RangeVar *subjectN
  */
 extern SegmentCompiled *segment_compile_query(Query *query, Oid owner, const char *text);
 
-/* A deep copy in CurrentMemoryContext. */
-extern SegmentCompiled *segment_compile_copy(const SegmentCompiled *compiled);
-
 /* NOTICEs about sources whose changes touch everybody. */
 extern void segment_compile_notices(const SegmentCompiled *compiled);
 
@@ -86,5 +83,8 @@ extern List *segment_compile_captures(const SegmentCompiled *compiled, Oid relid
 
 /* The condition as definition text under the current search_path, aggregates in their short form. */
 extern char *segment_compile_print_condition(const SegmentCompiled *compiled);
+
+/* The same for a part of the condition. */
+extern char *segment_compile_print_part(const SegmentCompiled *compiled, Node *part);
 
 #endif							/* SEGMENT_COMPILE_H */

@@ -45,7 +45,7 @@ print_expression(List *rtable, Node *expr)
 	query->commandType = CMD_SELECT;
 	query->rtable = rtable;
 	query->jointree = makeFromExpr(NIL, NULL);
-	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, pstrdup("?column?"), false));
+	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, NULL, false));
 	text = pg_get_querydef(query, false);
 	while (*text == ' ')
 		text++;
@@ -72,7 +72,7 @@ pull_subject(Node *node, PullContext *context)
 
 		var->varlevelsup--;
 		if (var->varno == context->outer)
-			var->varno = context->rti;
+			var->varno = var->varnosyn = context->rti;	/* the deparser goes by varnosyn */
 		return (Node *) var;
 	}
 	if (IsA(node, Query))
@@ -133,6 +133,32 @@ leftmost_table(Node *item, List *rtable)
 	return rt_fetch(((RangeTblRef *) item)->rtindex, rtable)->relid;
 }
 
+/*
+ * The tables of a subquery and then the subject, at their places but without
+ * the joins: with no FROM the deparser has nothing to name their columns by,
+ * and an aggregate refers to tables only.
+ */
+static List *
+tables_of(Query *query, PrintContext *context)
+{
+	List	   *rtable = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_JOIN)
+		{
+			rte = makeNode(RangeTblEntry);
+			rte->rtekind = RTE_RESULT;
+			rte->eref = makeAlias("join", NIL);
+		}
+		rtable = lappend(rtable, rte);
+	}
+	return lappend(rtable, context->subject);
+}
+
 /* The aggregate that a subquery stands for, as text; NULL if it stands for none. */
 static char *
 print_aggregate(SubLink *sublink, PrintContext *context)
@@ -173,7 +199,7 @@ print_aggregate(SubLink *sublink, PrintContext *context)
 				break;
 			}
 	}
-	return print_expression(lappend(list_copy(query->rtable), context->subject), (Node *) aggregate);
+	return print_expression(tables_of(query, context), (Node *) aggregate);
 }
 
 /* segment.contains('x'::regclass, key) as in_segment('x'). */
@@ -251,12 +277,18 @@ substitute(const char *text, List *texts)
 char *
 segment_compile_print_condition(const SegmentCompiled *compiled)
 {
+	return segment_compile_print_part(compiled, compiled->condition);
+}
+
+char *
+segment_compile_print_part(const SegmentCompiled *compiled, Node *part)
+{
 	PrintContext context = {.compiled = compiled};
 	Node	   *expr;
 	char	   *text;
 
 	context.subject = copyObject(rt_fetch(compiled->subjectVarno, compiled->query->rtable));
-	expr = replace(copyObject(compiled->condition), &context);
+	expr = replace(copyObject(part), &context);
 	ChangeVarNodes(expr, compiled->subjectVarno, 1, 0);
 	text = print_expression(list_make1(context.subject), expr);
 	return substitute(text, context.texts);

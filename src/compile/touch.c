@@ -20,8 +20,8 @@
  *
  * x NOT IN (..): where NULL and false differ, a NULL in y or in x makes rows
  * matter beyond their ties.  There x must be the subject id itself (never
- * NULL), a NULL y is captured as "everybody", and the tie holds for y's own
- * table only.  "Positive" says that NULL and false are the same, because the
+ * NULL), a NULL y is captured as "everybody", there is no outer join that makes
+ * NULLs of its own, and the tie holds for y's own table only.  "Positive" says that NULL and false are the same, because the
  * expression is used as a filter, below AND and OR only.
  *
  *-------------------------------------------------------------------------
@@ -293,6 +293,26 @@ segment_touch_collect(SegmentLevel *level)
 	ties_from_jointree(level, (Node *) level->query->jointree);
 }
 
+/* Can a join tree make up rows with NULLs in them? */
+static bool
+has_outer_join(Node *node)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FromExpr))
+	{
+		foreach(lc, ((FromExpr *) node)->fromlist)
+			if (has_outer_join(lfirst(lc)))
+				return true;
+		return false;
+	}
+	return IsA(node, JoinExpr) &&
+		(((JoinExpr *) node)->jointype != JOIN_INNER ||
+		 has_outer_join(((JoinExpr *) node)->larg) || has_outer_join(((JoinExpr *) node)->rarg));
+}
+
 void
 segment_touch_collect_in(SegmentLevel *level, SegmentLevel *child, SubLink *sublink,
 						 bool positive, AttrNumber subjectKey)
@@ -304,8 +324,8 @@ segment_touch_collect_in(SegmentLevel *level, SegmentLevel *child, SubLink *subl
 		tests = ((BoolExpr *) sublink->testexpr)->args;
 	else
 		tests = list_make1(sublink->testexpr);
-	/* (a, b) NOT IN (..): which NULL decides depends on the other column */
-	if (!positive && list_length(tests) > 1)
+	/* (a, b) NOT IN (..): which NULL decides depends on the other column; and an outer join makes NULLs */
+	if (!positive && (list_length(tests) > 1 || has_outer_join((Node *) child->query->jointree)))
 		return;
 
 	foreach(lc, tests)

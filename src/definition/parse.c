@@ -28,14 +28,19 @@
 #include "definition/definition.h"
 #include "definition/scan.h"
 
+/* A text in force; its address tells nested ones apart. */
+typedef struct ErrorText
+{
+	ErrorContextCallback callback;
+	const char *text;
+} ErrorText;
+
 /* The part of a text that a blanked copy keeps. */
 typedef struct BlankedText
 {
 	const char *text;
 	int			start;
 } BlankedText;
-
-static void text_error_callback(void *arg);
 
 /* Is this very text the block of the DO statement that the client has sent? */
 static bool
@@ -61,6 +66,29 @@ is_top_level_block(const char *text)
 }
 
 /*
+ * Say in words where the mistake is: a client shows one cursor only, and where
+ * the text is a constant of its query, that is the beginning of the constant.
+ * position: in characters, from 1.
+ */
+static void
+describe_position(const char *text, int position)
+{
+	int			line = 1;
+	int			character = 1;
+
+	for (int i = 1; i < position && *text != '\0'; i++, text += pg_mblen(text))
+	{
+		character++;
+		if (*text == '\n')
+		{
+			line++;
+			character = 1;
+		}
+	}
+	errcontext("line %d, character %d of the segment's text", line, character);
+}
+
+/*
  * Turn errposition() in our text into a position that the client can place: in
  * its own query when that is the DO block itself, else in an internal query.
  * Only the innermost of several nested callbacks may do it.
@@ -68,10 +96,11 @@ is_top_level_block(const char *text)
 static void
 text_error_callback(void *arg)
 {
-	const char *text = arg;
+	ErrorText  *mine = arg;
+	const char *text = mine->text;
 	int			position = geterrposition();
 
-	for (ErrorContextCallback *inner = error_context_stack; inner != NULL && inner->arg != arg;
+	for (ErrorContextCallback *inner = error_context_stack; inner != &mine->callback;
 		 inner = inner->previous)
 		if (inner->callback == text_error_callback)
 			return;
@@ -82,17 +111,19 @@ text_error_callback(void *arg)
 	errposition(0);
 	internalerrposition(position);
 	internalerrquery(text);
+	describe_position(text, position);
 }
 
 void
 segment_definition_push_error_text(const char *text)
 {
-	ErrorContextCallback *callback = palloc(sizeof(ErrorContextCallback));
+	ErrorText  *error = palloc(sizeof(ErrorText));
 
-	callback->callback = text_error_callback;
-	callback->arg = (void *) text;
-	callback->previous = error_context_stack;
-	error_context_stack = callback;
+	error->text = text;
+	error->callback.callback = text_error_callback;
+	error->callback.arg = error;
+	error->callback.previous = error_context_stack;
+	error_context_stack = &error->callback;
 }
 
 void
@@ -102,7 +133,7 @@ segment_definition_pop_error_text(void)
 
 	Assert(callback->callback == text_error_callback);
 	error_context_stack = callback->previous;
-	pfree(callback);
+	pfree(callback->arg);
 }
 
 /*

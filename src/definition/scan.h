@@ -8,6 +8,7 @@
 #ifndef SEGMENT_SCAN_H
 #define SEGMENT_SCAN_H
 
+#include "compat.h"
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
 
@@ -55,8 +56,8 @@ extern RangeVar *segment_definition_scan_name(const char *text, const SegmentTok
 											  const char *hint);
 
 /* syntax error at or near this token; hint may be NULL */
-extern void segment_definition_syntax_error(const char *text, const SegmentToken *token,
-											const char *hint) pg_attribute_noreturn();
+pg_noreturn extern void segment_definition_syntax_error(const char *text, const SegmentToken *token,
+														const char *hint);
 
 /* errposition() for a byte offset in text */
 extern int	segment_definition_position(const char *text, int offset);

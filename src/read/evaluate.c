@@ -21,6 +21,7 @@
 #include "tcop/dest.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -140,36 +141,24 @@ name_segments(void *arg)
 		errcontext("evaluation of segment \"%s\"", get_rel_name(first->viewId));
 }
 
-void
-segment_read_evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
-					  TimestampTz clock, SegmentBitmap **results)
+/* Evaluate into a receiver; what it keeps is in "caller", everything else goes. */
+static void
+evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
+		 TimestampTz clock, DestReceiver *dest)
 {
 	const SegmentCompiled *first = linitial(compiled);
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "segment evaluation", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(work);
-	ErrorContextCallback context = {.callback = name_segments, .arg = compiled, .previous = error_context_stack};
-	Receiver	receiver = {
-		.pub = {receive, receiver_startup, receiver_noop, receiver_noop, DestNone},
-		.sets = results,
-		.n = list_length(compiled),
-		.context = caller
-	};
+	ErrorContextCallback context = {.callback = name_segments,.arg = compiled,.previous = error_context_stack};
 	TimestampTz outerClock;
 	SegmentGuard guard;
-
-	for (int i = 0; i < receiver.n; i++)
-	{
-		MemoryContextSwitchTo(caller);
-		results[i] = segment_bitmap_create();
-		MemoryContextSwitchTo(work);
-	}
 
 	error_context_stack = &context;
 	segment_read_become(&guard, first->owner, entry);
 	outerClock = segment_read_set_clock(clock);
 	PG_TRY();
 	{
-		run(segment_compile_combine(compiled, subset, clock), &receiver.pub);
+		run(segment_compile_combine(compiled, subset, clock), dest);
 	}
 	PG_FINALLY();
 	{
@@ -181,4 +170,64 @@ segment_read_evaluate(List *compiled, const SegmentEntry *entry, const SegmentBi
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(work);
+}
+
+void
+segment_read_evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
+					  TimestampTz clock, SegmentBitmap **results)
+{
+	Receiver	receiver = {
+		.pub = {receive, receiver_startup, receiver_noop, receiver_noop, DestNone},
+		.sets = results,
+		.n = list_length(compiled),
+		.context = CurrentMemoryContext
+	};
+
+	for (int i = 0; i < receiver.n; i++)
+		results[i] = segment_bitmap_create();
+	evaluate(compiled, entry, subset, clock, &receiver.pub);
+}
+
+/* Receives one row and keeps a copy of it. */
+typedef struct ValueReceiver
+{
+	DestReceiver pub;
+	SegmentValues *result;
+	MemoryContext context;
+} ValueReceiver;
+
+static bool
+receive_values(TupleTableSlot *slot, DestReceiver *self)
+{
+	ValueReceiver *receiver = (ValueReceiver *) self;
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+	int			n = desc->natts - 1;
+
+	slot_getallattrs(slot);
+	receiver->result = palloc(sizeof(SegmentValues));
+	receiver->result->values = palloc0(n * sizeof(Datum));
+	receiver->result->nulls = palloc(n * sizeof(bool));
+	for (int i = 0; i < n; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i + 1);
+
+		receiver->result->nulls[i] = slot->tts_isnull[i + 1];
+		if (!slot->tts_isnull[i + 1])
+			receiver->result->values[i] = datumCopy(slot->tts_values[i + 1], att->attbyval, att->attlen);
+	}
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+SegmentValues *
+segment_read_values(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subject, TimestampTz clock)
+{
+	ValueReceiver receiver = {
+		.pub = {receive_values, receiver_startup, receiver_noop, receiver_noop, DestNone},
+		.context = CurrentMemoryContext
+	};
+
+	evaluate(compiled, entry, subject, clock, &receiver.pub);
+	return receiver.result;
 }

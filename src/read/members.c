@@ -269,6 +269,13 @@ at_invalidation(Datum arg, Oid relid)
 	forget_results();
 }
 
+/* The body of a function that conditions call may have been replaced. */
+static void
+at_function_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_results();
+}
+
 static void
 register_callbacks(void)
 {
@@ -277,6 +284,7 @@ register_callbacks(void)
 	RegisterXactCallback(at_xact_end, NULL);
 	RegisterSubXactCallback(at_subxact_end, NULL);
 	CacheRegisterRelcacheCallback(at_invalidation, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, at_function_change, (Datum) 0);
 	callbacks_registered = true;
 }
 
@@ -390,7 +398,7 @@ collect_closure(Oid viewId, Closure *closure)
 	foreach(lc, closure->compiled)
 		if (((SegmentCompiled *) lfirst(lc))->viewId == viewId)
 			return;
-	compiled = segment_compile_copy(segment_catalog_compiled(viewId, false));
+	compiled = segment_catalog_compiled(viewId, false);
 	closure->compiled = lappend(closure->compiled, (void *) compiled);
 	closure->entries = lappend(closure->entries, segment_catalog_lookup(viewId));
 	foreach(lc, compiled->inner)
@@ -538,21 +546,29 @@ find_standing(SegmentStanding *standing, ResultSet *set, Closure *closure)
 		standing->full = FULL_MANY;
 }
 
+/* Find out where a segment stands; in CurrentMemoryContext. */
+static SegmentStanding *
+make_standing(ResultSet *set, Oid viewId)
+{
+	Closure		closure = {NIL, NIL};
+	SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
+
+	collect_closure(viewId, &closure);
+	standing->compiled = linitial(closure.compiled);
+	standing->entry = linitial(closure.entries);
+	standing->fingerprint = closure_fingerprint(&closure);
+	find_standing(standing, set, &closure);
+	return standing;
+}
+
 static SegmentStanding *
 get_standing(ResultSet *set, Result *result)
 {
 	if (result->standing == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(set->context);
-		Closure		closure = {NIL, NIL};
-		SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
 
-		collect_closure(result->viewId, &closure);
-		standing->compiled = linitial(closure.compiled);
-		standing->entry = linitial(closure.entries);
-		standing->fingerprint = closure_fingerprint(&closure);
-		find_standing(standing, set, &closure);
-		result->standing = standing;
+		result->standing = make_standing(set, result->viewId);
 		MemoryContextSwitchTo(old);
 	}
 	return result->standing;
@@ -567,7 +583,7 @@ segment_read_standing(Oid viewId)
 	set->busy++;
 	PG_TRY();
 	{
-		standing = get_standing(set, get_result(set, viewId));
+		standing = make_standing(set, viewId);
 	}
 	PG_FINALLY();
 	{
@@ -575,6 +591,20 @@ segment_read_standing(Oid viewId)
 	}
 	PG_END_TRY();
 	return standing;
+}
+
+bool
+segment_read_is_tracked(Oid viewId)
+{
+	Closure		closure = {NIL, NIL};
+	Oid			untracked;
+	ListCell   *lc;
+
+	collect_closure(viewId, &closure);
+	foreach(lc, closure.compiled)
+		if (check_sources(lfirst(lc), &untracked) == FULL_UNTRACKED)
+			return false;
+	return true;
 }
 
 /* ---- members ---- */
@@ -651,6 +681,17 @@ segment_read_remember(Oid viewId, const SegmentBitmap *members)
 	MemoryContextSwitchTo(old);
 }
 
+/* The standing as the result set keeps it. */
+static SegmentStanding *
+standing_in_set(ResultSet *set, Oid viewId)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+	SegmentStanding *standing = segment_read_standing(viewId);
+
+	MemoryContextSwitchTo(old);
+	return standing;
+}
+
 int64
 segment_read_size(Oid viewId)
 {
@@ -660,7 +701,8 @@ segment_read_size(Oid viewId)
 
 	if (result->members == NULL)
 	{
-		standing = segment_read_standing(viewId);
+		/* through a lookup of the standing alone: most reads need nothing else */
+		standing = result->standing ? result->standing : (result->standing = standing_in_set(set, viewId));
 		if (standing->full == FULL_NOT && segment_bitmap_is_empty(standing->pending))
 			return standing->state.size;
 	}

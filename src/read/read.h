@@ -44,6 +44,12 @@ typedef struct SegmentStanding
 	SegmentBitmap *pending;		/* NULL unless full is FULL_NOT */
 } SegmentStanding;
 
+/*
+ * Have all sources of a segment, and of those it refers to, their triggers at
+ * this moment?  Locks the sources; needs no snapshot.
+ */
+extern bool segment_read_is_tracked(Oid viewId);
+
 /* How a segment's base and the active snapshot lie apart; palloc'd in CurrentMemoryContext. */
 extern SegmentStanding *segment_read_standing(Oid viewId);
 
@@ -78,6 +84,20 @@ extern bool segment_read_contains(Oid viewId, int64 subject);
 extern void segment_read_evaluate(List *compiled, const SegmentEntry *entry,
 								  const SegmentBitmap *subset, TimestampTz clock,
 								  SegmentBitmap **results);
+
+/*
+ * The values of expressions for one subject: compiled as above, each with an
+ * expression of any type as its "condition".  NULL when there is no such subject.
+ * The values are copies in CurrentMemoryContext.
+ */
+typedef struct SegmentValues
+{
+	Datum	   *values;
+	bool	   *nulls;
+} SegmentValues;
+
+extern SegmentValues *segment_read_values(List *compiled, const SegmentEntry *entry,
+										  const SegmentBitmap *subject, TimestampTz clock);
 
 /* Become this owner in a security-restricted operation under these settings, and go back. */
 typedef struct SegmentGuard

@@ -44,6 +44,15 @@ find_pg_config() {
 	return 1
 }
 
+# find_indent: print the path of pg_bsd_indent, which is a package of its own or comes with the server's headers.
+find_indent() {
+	local candidate
+	for candidate in pg_bsd_indent /usr/lib/postgresql/{18,17,16}/bin/pg_bsd_indent /usr/pgsql-{18,17,16}/bin/pg_bsd_indent; do
+		if command -v "$candidate"; then return; fi
+	done
+	return 1
+}
+
 # roaring_version: print the version of the CRoaring that a build would use, nothing if there is none.
 roaring_version() {
 	# shellcheck disable=SC2046,SC2086  # flags are words

@@ -35,11 +35,12 @@ my %sources = (
 		invoices => { from => '<invoices>', tie => 'invoices.account_id = accounts.id', tables => ['invoices'], weight => 4 },
 	});
 
-# $class->new(company => Company, subject => table, segments => [names], links => { sms => 1, ... })
+# $class->new(company => Company, subject => table, segments => [names], links => { sms => 1, ... }, local => bool)
+# local: nothing by design is evaluated in full (averages over everybody, the clock), so that pending subjects are what counts
 sub new
 {
 	my ($class, %self) = @_;
-	return bless {%self}, $class;
+	return bless { named => 1, %self }, $class;
 }
 
 # Render text with <table> and [subject.column] marks.
@@ -115,7 +116,7 @@ sub condition
 sub leaf
 {
 	my ($self) = @_;
-	my $kind = weighted([ 6, 'column' ], [ 10, 'aggregate' ], [ 3, 'bool_aggregate' ], [ 10, 'subquery' ], [ 4, 'in_segment' ], [ 3, 'numbers' ], [ 2, 'clock' ], [ 2, 'zone' ]);
+	my $kind = weighted([ 6, 'column' ], [ 10, 'aggregate' ], [ 3, 'bool_aggregate' ], [ 10, 'subquery' ], [ 4, 'in_segment' ], [ 3, 'numbers' ], [ $self->{local} ? 0 : 2, 'clock' ], [ 2, 'zone' ]);
 	$kind = 'aggregate' if $kind eq 'in_segment' && !@{ $self->{segments} };
 	return $self->column if $kind eq 'column';
 	return $self->in_segment if $kind eq 'in_segment';
@@ -153,7 +154,7 @@ sub column
 		'[customers.id] % ' . between(2, 4) . ' = 0', '[customers.id] = ' . $l->('customer'), '[customers.score] > [customers.age]', 'customers IS NOT NULL',
 		'upper([customers.country]) = ' . $l->('country'), 'length([customers.name]) = 4', '([customers.country], [customers.vip]) = (' . $l->('country') . ', true)',
 		'[customers.referrer_id] IS NOT NULL', '[customers.age] IS DISTINCT FROM NULL', 'NULL', 'true', '[customers.created_at] < ' . $l->('stamp'),
-		'[customers.age] = ANY (ARRAY[20, 30, NULL])', '[customers.age] <> ALL (ARRAY[20, 30])', '[customers.country] > [customers.name]'));
+		'[customers.age] = ANY (ARRAY[20, 30, NULL])', '[customers.age] <> ALL (ARRAY[20, 30])', 'graded([customers.score]) > 2', "graded([customers.name]) = 'ANNA'", 'graded([customers.country]) = ' . $l->('country'), '[customers.country] > [customers.name]'));
 }
 
 # ---- aggregates over a linked source ----
@@ -204,10 +205,10 @@ sub filter_term
 	my $l = sub { $self->literal(@_) };
 	my @terms = @{ {
 		orders => [ 'orders.status = ' . $l->('status'), 'orders.status IN (' . $l->('status') . ', ' . $l->('status') . ')', 'orders.amount > ' . $l->('money'),
-			'orders.category = ' . $l->('category'), 'orders.coupon IS NOT NULL', 'orders.placed_at > ' . $l->('stamp'), 'orders.id % 2 = 0', 'orders.coupon = ' . below(9),
-			'orders.placed_at > now() - interval \'' . between(100, 1500) . ' hours\'', 'orders.coupon IN (SELECT r.code FROM <rates> r WHERE r.rate > ' . $l->('money') . ')' ],
+			'orders.category = ' . $l->('category'), 'orders.coupon IS NOT NULL', 'orders.placed_at > ' . $l->('stamp'), 'orders.id % 2 = 0', 'graded(orders.amount) >= 2', 'orders.coupon = ' . below(9),
+			$self->{local} ? () : ('orders.placed_at > now() - interval \'' . between(100, 1500) . ' hours\''), 'orders.coupon IN (SELECT r.code FROM <rates> r WHERE r.rate > ' . $l->('money') . ')' ],
 		events => [ 'events.kind = ' . $l->('kind'), 'events.value >= ' . below(9), 'events.at < ' . $l->('stamp'), 'events.product_id IS NULL',
-			'events.at < now()', 'events.product_id IN (SELECT p.id FROM <products> p WHERE p.category = ' . $l->('category') . ')' ],
+			$self->{local} ? () : 'events.at < now()', 'events.product_id IN (SELECT p.id FROM <products> p WHERE p.category = ' . $l->('category') . ')' ],
 		order_items => [ 'order_items.qty > ' . below(9), 'order_items.price < ' . $l->('money'), 'order_items.product_id = ' . between(1, 8),
 			'order_items.product_id IN (SELECT p.id FROM <products> p WHERE p.price > ' . $l->('money') . ')' ],
 		sms => [ 'sms.cost > ' . below(9), 'sms.body = ' . $l->('word'), 'sms.phone > 107' ],
@@ -222,7 +223,8 @@ sub filter_term
 	my $term = pick(@terms);
 	my $oracle = $term;
 	my $define = $term;
-	if ($single && chance(40))
+	# unqualified names find the source only where something else in the aggregate names it
+	if ($single && $self->{named} && chance(40))
 	{
 		# drop the source's own qualifier; columns of the subject keep theirs unless the source has none of that name
 		$define =~ s/\b\Q$table\E\.//g;
@@ -240,7 +242,11 @@ sub count_aggregate
 	my $form = weighted([ 6, 'rows' ], [ 4, 'distinct' ], [ 2, 'column' ], [ 1, 'star' ]);
 	my $column = pick(@distinct);
 	return $self->aggregate($self->text("count($name)"), $self->text('count(*)'), $source, $self->filter($name, $source)) if $form eq 'rows';
-	return $self->aggregate($self->text('count(*)'), $self->text('count(*)'), $source, $self->filter($name, $source, 1)) if $form eq 'star';
+	if ($form eq 'star')
+	{
+		local $self->{named} = 0;
+		return $self->aggregate($self->text('count(*)'), $self->text('count(*)'), $source, $self->filter($name, $source, 1));
+	}
 	my $what = $form eq 'distinct' ? "count(DISTINCT $column)" : "count($column)";
 	return $self->aggregate($self->text($what), $self->text($what), $source, $self->filter($name, $source));
 }
@@ -275,9 +281,11 @@ sub bool_aggregate
 {
 	my ($self) = @_;
 	my ($name, $source) = $self->source;
+	local $self->{named} = 0;
 	my $term = $self->filter_term($name, $source, 1);
 	my $function = pick(qw(bool_or bool_and every));
-	return $self->aggregate($self->node("$function(%s)", $term), $self->node("$function(%s)", $term), $source, $self->filter($name, $source));
+	my $filter = $self->filter($name, $source);
+	return $self->aggregate($self->node("$function(%s)", $term), $self->node("$function(%s)", $term), $source, $filter);
 }
 
 sub text_aggregate
@@ -325,8 +333,8 @@ sub number_subquery
 		'(SELECT count(*) FROM <orders> o WHERE o.customer_id = customers.id AND o.amount > ' . $l->('money') . ')',
 		'(SELECT o.amount FROM <orders> o WHERE o.customer_id = customers.id ORDER BY o.placed_at DESC NULLS LAST, o.id DESC LIMIT 1)',
 		'(SELECT o.amount FROM <orders> o WHERE customers.id = o.customer_id ORDER BY o.id OFFSET 1 LIMIT 1)',
-		'(SELECT avg(c.score) FROM <customers> c)', '(SELECT max(o.amount) FROM <orders> o)',
-		'(SELECT avg(c.score) FROM <customers> c WHERE c.country = customers.country)',
+		$self->{local} ? () : ('(SELECT avg(c.score) FROM <customers> c)', '(SELECT max(o.amount) FROM <orders> o)',
+			'(SELECT avg(c.score) FROM <customers> c WHERE c.country = customers.country)'),
 		'(SELECT sum(i.total) FROM <invoices> i WHERE i.account_id = customers.account_id)',
 		'(SELECT c.population FROM <city> c WHERE c.id = customers.city_id)',
 		'(SELECT max(s.cost) FROM <sms> s WHERE s.phone = customers.phone)',
@@ -367,7 +375,7 @@ sub subquery
 			"accounts.id IN (SELECT c.account_id FROM <customers> c WHERE c.id IN (SELECT o.customer_id FROM <orders> o WHERE o.amount > $money))",
 			"EXISTS (SELECT 1 FROM <invoices> i WHERE i.account_id = accounts.id AND i.total > (SELECT avg(j.total) FROM <invoices> j))"));
 	}
-	return $self->text($not . pick(
+	my @local = (
 		# tied through the link
 		"EXISTS (SELECT 1 FROM <orders> o WHERE o.customer_id = customers.id AND o.amount > $money)",
 		"EXISTS (SELECT FROM <orders> o WHERE customers.id = o.customer_id AND o.status = $status AND o.coupon IS NULL)",
@@ -417,7 +425,48 @@ sub subquery
 		"EXISTS (SELECT 1 FROM <events> e WHERE e.value = customers.age % 10 AND e.kind = $kind)",
 		"customers.account_id IN (SELECT c.account_id FROM <customers> c JOIN <orders> o ON o.customer_id = c.id GROUP BY c.account_id HAVING sum(o.amount) > 300)",
 		"[customers.phone] IN (SELECT s.phone FROM <sms> s GROUP BY s.phone HAVING count(*) > 1)",
-		# not tied: everybody
+		# NULLs of an outer join among what NOT IN looks at
+		"customers.id NOT IN (SELECT o.customer_id FROM <city> c LEFT JOIN <orders> o ON o.coupon = c.id)",
+		"customers.id NOT IN (SELECT e.customer_id FROM <orders> o LEFT JOIN <events> e ON e.customer_id = o.customer_id AND e.kind = $kind WHERE o.amount > $money)",
+		"(customers.id IN (SELECT e.customer_id FROM <events> e RIGHT JOIN <products> p ON p.id = e.product_id)) IS NOT NULL",
+		"customers.id NOT IN (SELECT o.customer_id FROM <orders> o FULL JOIN <rates> r ON r.code = o.coupon)",
+		# IN where NULL is not as good as false
+		"(customers.id IN (SELECT e.customer_id FROM <events> e WHERE e.kind = $kind)) IS NOT FALSE",
+		"CASE WHEN customers.id IN (SELECT o.customer_id FROM <orders> o) THEN [customers.vip] ELSE [customers.age] > 40 END",
+		"([customers.city_id] NOT IN (SELECT c.id FROM <city> c WHERE c.population > 40))",
+		"([customers.city_id] IN (SELECT c.population FROM <city> c)) IS UNKNOWN",
+		"([customers.account_id], customers.id) NOT IN (SELECT c.account_id, c.referrer_id FROM <customers> c)",
+		"([customers.account_id], [customers.city_id]) IN (SELECT c.account_id, c.city_id FROM <customers> c WHERE c.vip)",
+		"(customers.id IN (SELECT p.customer_id FROM <picked> p)) = (customers.id IN (SELECT o.customer_id FROM <orders> o))",
+		"customers.id NOT IN (SELECT x.customer_id FROM (SELECT e.customer_id, max(e.value) AS m FROM <events> e GROUP BY e.customer_id) x WHERE x.m > 4)",
+		"customers.id NOT IN (SELECT o.customer_id FROM <orders> o JOIN <order_items> i ON i.order_id = o.id)",
+		# joins of subqueries, outer joins, set operations
+		"EXISTS (SELECT 1 FROM (SELECT o.customer_id, sum(o.amount) AS total FROM <orders> o GROUP BY o.customer_id) t WHERE t.customer_id = customers.id AND t.total > $money)",
+		"EXISTS (SELECT 1 FROM (SELECT o.customer_id, i.product_id FROM <orders> o JOIN <order_items> i ON i.order_id = o.id) t JOIN <events> e ON e.customer_id = t.customer_id AND e.product_id = t.product_id WHERE t.customer_id = customers.id)",
+		"EXISTS (SELECT 1 FROM (SELECT o.customer_id, o.amount FROM <orders> o ORDER BY o.amount DESC NULLS LAST, o.id LIMIT 10) t WHERE t.customer_id = customers.id)",
+		"EXISTS (SELECT 1 FROM (SELECT o.customer_id, rank() OVER (ORDER BY o.amount DESC NULLS LAST, o.id) AS r FROM <orders> o) t WHERE t.customer_id = customers.id AND t.r < 12)",
+		"EXISTS (SELECT 1 FROM (SELECT o.customer_id, lag(o.amount) OVER (PARTITION BY o.customer_id ORDER BY o.id) AS before, o.amount FROM <orders> o) t WHERE t.customer_id = customers.id AND t.amount > t.before)",
+		"EXISTS (SELECT 1 FROM (SELECT DISTINCT o.customer_id, o.category FROM <orders> o) t WHERE t.customer_id = customers.id GROUP BY t.customer_id HAVING count(*) > 1)",
+		"EXISTS (SELECT 1 FROM (SELECT o.customer_id FROM <orders> o WHERE o.coupon = 3 UNION ALL SELECT e.customer_id FROM <events> e WHERE e.value = 3) t WHERE t.customer_id = customers.id)",
+		"EXISTS (SELECT o.status FROM <orders> o WHERE o.customer_id = customers.id INTERSECT SELECT p.status FROM <orders> p WHERE p.customer_id = customers.referrer_id)",
+		"EXISTS (SELECT 1 FROM <orders> o LEFT JOIN <events> e ON e.customer_id = o.customer_id AND e.at > o.placed_at WHERE o.customer_id = customers.id AND e.id IS NULL)",
+		"EXISTS (SELECT 1 FROM <events> e RIGHT JOIN <orders> o ON o.customer_id = e.customer_id WHERE o.customer_id = customers.id AND (e.id IS NULL OR e.value > 7))",
+		"EXISTS (SELECT 1 FROM <orders> o LEFT JOIN <order_items> i ON i.order_id = o.id AND o.customer_id = customers.id WHERE i.qty > 7 AND o.status = $status)",
+		"EXISTS (SELECT 1 FROM (<orders> o LEFT JOIN <order_items> i ON i.order_id = o.id) JOIN <products> p ON p.id = i.product_id WHERE o.customer_id = customers.id AND p.price > $money)",
+		"EXISTS (SELECT 1 FROM <accounts> a LEFT JOIN (<invoices> v JOIN <customers> c ON c.account_id = v.account_id AND c.vip) ON v.account_id = a.id WHERE a.id = customers.account_id AND v.id IS NULL)",
+		"EXISTS (SELECT 1 FROM <orders> o JOIN <events> e USING (customer_id) WHERE customer_id = customers.id AND e.value > 5)",
+		"EXISTS (SELECT 1 FROM <orders> o NATURAL JOIN <rates> r WHERE o.customer_id = customers.id)",
+		"(SELECT sum((SELECT count(*) FROM <order_items> i WHERE i.order_id = o.id)) FROM <orders> o WHERE o.customer_id = customers.id) > 2",
+		"(SELECT count(*) FROM <orders> o WHERE o.customer_id = customers.id AND o.id IN (SELECT i.order_id FROM <order_items> i WHERE i.qty > 4)) > 0",
+		"EXISTS (SELECT 1 FROM <orders> o WHERE o.customer_id = customers.id AND o.id NOT IN (SELECT i.order_id FROM <order_items> i WHERE i.qty > 4))",
+		"EXISTS (SELECT 1 FROM <customers> c WHERE c.id = customers.referrer_id AND EXISTS (SELECT 1 FROM <orders> o WHERE o.customer_id = c.id AND o.amount > $money))",
+		"EXISTS (SELECT 1 FROM <customers> c JOIN <customers> d ON d.referrer_id = c.id WHERE c.referrer_id = customers.id AND d.age > 20)",
+		"customers.id IN (SELECT c.referrer_id FROM <customers> c WHERE c.vip)", "[customers.referrer_id] IN (SELECT o.customer_id FROM <orders> o WHERE o.status = $status)",
+		"[customers.referrer_id] NOT IN (SELECT o.customer_id FROM <orders> o WHERE o.customer_id IS NOT NULL)",
+		"EXISTS (WITH RECURSIVE chain AS (SELECT c.id, c.referrer_id FROM <customers> c WHERE c.id = customers.referrer_id UNION SELECT c.id, c.referrer_id FROM <customers> c JOIN chain ON c.id = chain.referrer_id) SELECT 1 FROM chain JOIN <orders> o ON o.customer_id = chain.id WHERE o.amount > $money)",
+		"(SELECT count(*) FROM <orders> o WHERE o.customer_id = customers.id) > (SELECT count(*) FROM <events> e WHERE e.customer_id = customers.id)",
+		"(SELECT count(*) FROM <sms> s WHERE s.phone::int = customers.phone::int) > 1", "EXISTS (SELECT 1 FROM <sms> s WHERE s.phone = customers.phone + 1)");
+	my @everybody = (
 		"[customers.score] > (SELECT avg(c.score) FROM <customers> c)",
 		"(SELECT sum(o.amount) FROM <orders> o WHERE o.customer_id = customers.id) > (SELECT avg(o.amount) * 2 FROM <orders> o)",
 		"customers.id IN (SELECT o.customer_id FROM <orders> o GROUP BY o.customer_id ORDER BY sum(o.amount) DESC NULLS LAST, o.customer_id LIMIT " . between(2, 8) . ')',
@@ -439,7 +488,8 @@ sub subquery
 		"EXISTS (SELECT 1 FROM <orders> o FULL JOIN <events> e ON e.customer_id = o.customer_id AND e.customer_id = customers.id WHERE o.id IS NULL AND e.value > 8)",
 		"(SELECT bool_or(o.amount > c.score) FROM <orders> o JOIN <customers> c ON c.id = o.customer_id WHERE c.country = customers.country)",
 		"[customers.age] IN (VALUES (20), (30), (NULL::int), (40), (50))",
-		"(SELECT count(DISTINCT o.customer_id) FROM <orders> o WHERE o.category = [customers.country]) = 0"));
+		"(SELECT count(DISTINCT o.customer_id) FROM <orders> o WHERE o.category = [customers.country]) = 0");
+	return $self->text($not . pick(@local, $self->{local} ? () : @everybody));
 }
 
 # ---- time ----

@@ -49,7 +49,7 @@ sub connect_session
 	$handle->do("SET lock_timeout = '150ms'");
 	$handle->do("SET statement_timeout = '30s'");
 	$handle->do("SET client_min_messages = warning");
-	my $session = { number => $number, handle => $handle, in => 0, level => '', savepoints => [] };
+	my $session = { number => $number, handle => $handle, in => 0, level => '', savepoints => [], role => '' };
 	push @{ $self->{sessions} }, $session;
 	return $session;
 }
@@ -93,7 +93,7 @@ sub execute
 			$self->end($session, 'ROLLBACK');
 		}
 	}
-	$self->fail("unexpected error in session $session->{number}: $state $message, by: $sql") unless $option{may_fail} || $state =~ $tolerated;
+	$self->fail("unexpected error in session $session->{number}: $state $message, by: $sql") unless $option{may_fail} || $state =~ $tolerated || ($session->{role} && $state eq '42501');
 	return undef;
 }
 
@@ -145,11 +145,28 @@ sub undo_to
 	return;
 }
 
+# PREPARE TRANSACTION; the others read; then its end.
+sub two_phase
+{
+	my ($self, $session) = @_;
+	my $name = 'g' . ++$self->{serial} . "_$self->{database}";
+	@$session{qw(in level savepoints)} = (0, '', []);
+	$self->execute($session, "PREPARE TRANSACTION '$name'", may_fail => 1);
+	my $rows = $self->execute($session, "SELECT 1 FROM pg_prepared_xacts WHERE gid = '$name'", quiet => 1);
+	return $self->execute($session, 'ROLLBACK') unless $rows && @$rows;
+	$self->{counts}{'two-phase'}++;
+	my $failure = eval { $self->check($_, 'other') for @{ $self->{sessions} }; 1 } ? undef : $@;
+	$self->execute($session, (chance(70) ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$name'");
+	die $failure if $failure;
+	return;
+}
+
 sub transaction_step
 {
 	my ($self, $session) = @_;
 	return $self->begin($session) unless $session->{in};
 	my $kind = weighted([ 4, 'COMMIT' ], [ 2, 'ROLLBACK' ], [ 4, 'SAVEPOINT' ], [ @{ $session->{savepoints} } ? 5 : 0, 'UNDO' ], [ @{ $session->{savepoints} } ? 2 : 0, 'RELEASE' ]);
+	return $self->two_phase($session) if $kind eq 'COMMIT' && chance(15) && !$session->{ddl};
 	return $self->end($session, $kind) if $kind =~ /^(?:COMMIT|ROLLBACK)$/;
 	if ($kind eq 'SAVEPOINT')
 	{
@@ -182,7 +199,7 @@ sub change_segments
 	if (!$done)
 	{
 		my $error = $session->{error};
-		$self->refused($sql, $error) unless $error->{state} =~ $tolerated || $option{may_be_refused};
+		$self->refused($sql, $error) unless $error->{state} =~ $tolerated || $option{may_be_refused} || ($session->{role} =~ /clerk/ && $error->{state} eq '42501');
 		return;
 	}
 	$change->(\%copy);
@@ -211,7 +228,7 @@ sub refused
 sub random_condition
 {
 	my ($self, $subject, $names) = @_;
-	return Condition->new(company => $self->{company}, subject => $subject, segments => $names, links => $self->{links})->condition;
+	return Condition->new(company => $self->{company}, subject => $subject, segments => $names, links => $self->{links}, local => chance(70))->condition;
 }
 
 # Segments that depend on $name, with it.
@@ -357,7 +374,7 @@ sub refresh_step
 	my $what = weighted([ 5, 'ALL' ], [ 4, pick(@names) ], [ 2, join(', ', some(3, @names)) ]);
 	my $sql = chance(70) ? "DO LANGUAGE segment 'REFRESH SEGMENT $what'" : $what eq 'ALL' ? "SELECT * FROM segment.execute('REFRESH SEGMENT ALL')" : "SELECT segment.refresh('$names[0]')";
 	# in a transaction with an older fixed snapshot a refresh may be refused
-	my $done = $self->execute($session, $sql, may_fail => $session->{level} =~ /REPEATABLE|SERIALIZABLE/);
+	my $done = $self->execute($session, $sql, may_fail => scalar $session->{level} =~ /REPEATABLE|SERIALIZABLE/);
 	$self->{counts}{refreshes}++ if $done;
 	return;
 }
@@ -372,7 +389,7 @@ sub write_step
 	return $self->copy($session, $write) if $write->{copy};
 	my $sql = $write->{sql};
 	my $form = weighted([ 78, 'plain' ], [ 6, 'replica' ], [ 5, 'plpgsql' ], [ 6, 'prepared' ], [ 5, 'twice' ]);
-	if ($form eq 'replica' && !$session->{in})
+	if ($form eq 'replica' && !$session->{in} && !$session->{role})
 	{
 		# ALWAYS triggers fire here as well; foreign keys are not looked at
 		return if $sql =~ /TRUNCATE/;
@@ -420,7 +437,7 @@ sub copy
 	};
 	return if $ok;
 	my ($state, $message) = ($session->{handle}->state // '', $session->{handle}->errstr // $@);
-	eval { $session->{handle}->pg_putcopyend };
+	{ local $SIG{__WARN__} = sub { }; eval { $session->{handle}->pg_putcopyend }; }
 	push @{ $self->{trace} }, "      -- $state $message";
 	$self->fail("server gone in COPY: $message") if $state =~ /^(?:08|57P0)/;
 	$self->fail("COPY failed: $state $message") unless $state =~ $tolerated;
@@ -446,7 +463,10 @@ sub table_step
 		["CREATE INDEX ON $table ($column)"],
 		[ "ALTER TABLE $table DISABLE TRIGGER ALL", 'write', "ALTER TABLE $table ENABLE TRIGGER ALL", 'write' ],
 		[ "ALTER TABLE $table DISABLE TRIGGER USER", 'write', "ALTER TABLE $table ENABLE TRIGGER USER" ],
-		["ALTER TABLE $table ALTER COLUMN $column SET STATISTICS 10"]) })
+		["ALTER TABLE $table ALTER COLUMN $column SET STATISTICS 10"],
+		[ "CREATE OR REPLACE FUNCTION graded(numeric) RETURNS int LANGUAGE sql IMMUTABLE AS \$\$ SELECT (\$1 / " . between(20, 90) . ")::int \$\$" ],
+		[ "CREATE OR REPLACE FUNCTION graded(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN " . pick('upper', 'lower', 'initcap') . "(\$1); END \$\$" ],
+		[ "ALTER TABLE $table ALTER COLUMN $column TYPE " . $self->{company}->column($table, $column)->{type} ]) })
 	{
 		if ($sql eq 'write')
 		{
@@ -596,10 +616,10 @@ END
 	{
 		# triggers on the sources themselves read while the statement is running
 		$self->probe_targets($session) or return;
-		$self->execute($session, "SET probe.on = 'on'") or return;
+		$self->execute($session, "SET probe.active = 'on'") or return;
 		$self->write_step($session);
 		$self->write_step($session);
-		$self->execute($session, "SET probe.on = 'off'");
+		$self->execute($session, "SET probe.active = 'off'");
 	}
 	elsif ($kind eq 'cte')
 	{
@@ -645,8 +665,8 @@ END
 		my $other_condition = $self->oracle_condition($session, $other);
 		my $rows = $self->execute($session, "SELECT ((SELECT count(*) FROM public.$name a JOIN public.$other b USING (id)) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND ($other_condition)))::text AS \"join off by\", "
 			  . "((SELECT count(*) FROM public.$name a LEFT JOIN public.$other b USING (id) WHERE b.id IS NULL) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND (($other_condition) IS NOT TRUE)))::text AS \"anti join off by\", "
-			  . "(segment.cardinality(segment.members('public.$name') & segment.members('public.$other')) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND ($other_condition)))::text AS \"bitmap and off by\", "
-			  . "(segment.cardinality(segment.members('public.$name') - segment.members('public.$other')) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND (($other_condition) IS NOT TRUE)))::text AS \"bitmap minus off by\"") or return;
+			  . "(segment.cardinality(segment.members('public.$name') OPERATOR(segment.&) segment.members('public.$other')) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND ($other_condition)))::text AS \"bitmap and off by\", "
+			  . "(segment.cardinality(segment.members('public.$name') OPERATOR(segment.-) segment.members('public.$other')) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND (($other_condition) IS NOT TRUE)))::text AS \"bitmap minus off by\"") or return;
 		my $verdict = verdict($rows->[0]);
 		$self->wrong($session, $name, "with $other: $verdict", $other_condition) if $verdict ne '';
 	}
@@ -671,8 +691,24 @@ END
 	elsif ($kind eq 'preview')
 	{
 		# the definition shown is a definition: it reads back to the same members
-		return if $self->{ddl_session} && $self->{ddl_session} != $session;
-		my $rows = $self->execute($session, "SELECT count(*) AS n FROM public.$name") or return;
+		my $rows = $self->execute($session, "SELECT definition::text AS d, (SELECT setting FROM unnest(settings) AS setting WHERE setting ILIKE 'timezone=%') AS zone FROM segment.segments WHERE segment = 'public.$name'::regclass") or return;
+		return if !@$rows || $session->{in} || $self->{ddl_session};
+		my $shown = $rows->[0]{d};
+		my $zone = $self->segments($session)->{$name}{zone};
+		my $current = $session->{zone};
+		$self->execute($session, "SET TimeZone = '$zone'");
+		my $done = $self->execute($session, "DO LANGUAGE segment \$segment\$CREATE SEGMENT shown$n $shown\$segment\$", may_fail => 1);
+		$self->execute($session, "SET TimeZone = '$current'");
+		if (!$done)
+		{
+			return if $session->{error}{state} =~ $tolerated || $session->{error}{state} eq '42501';
+			$self->fail("the definition shown of $name does not read back: $session->{error}{state} $session->{error}{message}\n$shown");
+		}
+		my $compare = comparison_query("shown$n", $subject, $condition);
+		my $result = $self->execute($session, $compare);
+		my $verdict = $result ? verdict($result->[0]) : '';
+		$self->wrong($session, $name, "the definition shown ($shown): $verdict", $compare) if $verdict ne '';
+		$self->execute($session, "DROP VIEW shown$n");
 	}
 	return;
 }
@@ -703,6 +739,31 @@ sub probe_targets
 
 # ---- the case ----
 
+# An owner of all tables who is no superuser, and a clerk who may write all of them and read the segments.
+sub make_roles
+{
+	my ($self, $setup) = @_;
+	for my $role (qw(owner clerk))
+	{
+		$self->execute($setup, "DO \$\$ BEGIN IF to_regrole('segmentation_test_$role') IS NULL THEN CREATE ROLE segmentation_test_$role; END IF; END \$\$");
+	}
+	$self->execute($setup, "GRANT ALL ON SCHEMA public TO segmentation_test_owner");
+	$self->execute($setup, "ALTER TABLE $_ OWNER TO segmentation_test_owner") for $self->{company}->tables;
+	$self->execute($setup, "GRANT ALL ON ALL TABLES IN SCHEMA public TO segmentation_test_clerk");
+	$self->execute($setup, "ALTER DEFAULT PRIVILEGES FOR ROLE segmentation_test_owner GRANT ALL ON TABLES TO segmentation_test_clerk");
+	$self->execute($setup, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC");
+	$self->take_role($setup, 'segmentation_test_owner') if !$self->{plain};
+	return;
+}
+
+sub take_role
+{
+	my ($self, $session, $role) = @_;
+	$self->execute($session, "SET ROLE $role") or $self->fail('could not take a role');
+	$session->{role} = $role;
+	return;
+}
+
 sub prepare
 {
 	my ($self) = @_;
@@ -715,6 +776,8 @@ sub prepare
 		next if $self->{plain} && $sql =~ /EXTENSION/;
 		$self->execute($setup, $sql) or $self->fail("setup failed: $sql: $setup->{error}{message}");
 	}
+	my $ordinary = chance(40);
+	$self->make_roles($setup) if $ordinary;
 	$self->{links} = {};
 	if (!$self->{plain})
 	{
@@ -727,11 +790,13 @@ sub prepare
 			$self->{links}{$source} = 1 if $done;
 		}
 	}
+	$self->execute($setup, 'CREATE FUNCTION graded(numeric) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT ($1 / 50)::int $$');
+	$self->execute($setup, "CREATE FUNCTION graded(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN upper(\$1); END \$\$");
 	# triggers that read segments in the middle of statements; names sort before and after any of the extension's
 	my @probes = ("CREATE TABLE probe (name text, query text)",
 		"CREATE FUNCTION probe_now() RETURNS text LANGUAGE plpgsql VOLATILE AS \$\$ DECLARE p record; r record; BEGIN FOR p IN SELECT * FROM public.probe LOOP EXECUTE p.query INTO r; "
 		  . "IF to_jsonb(r)::text ~ '\\{-?[0-9]' OR to_jsonb(r) ->> 'size() is off by' <> '0' THEN RAISE WARNING 'PROBE % %', p.name, to_jsonb(r); END IF; END LOOP; RETURN NULL; END \$\$",
-		"CREATE FUNCTION probe_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN IF current_setting('probe.on', true) = 'on' THEN PERFORM public.probe_now(); END IF; RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END \$\$");
+		"CREATE FUNCTION probe_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN IF current_setting('probe.active', true) = 'on' THEN PERFORM public.probe_now(); END IF; RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END \$\$");
 	(my $stable = $probes[1]) =~ s/probe_now/probe_stable/;
 	$stable =~ s/VOLATILE/STABLE/;
 	push @probes, $stable;
@@ -751,6 +816,8 @@ sub prepare
 	$self->execute($setup, "SET lock_timeout = '150ms'");
 	$self->refresh_step($setup) if chance(80) && !$self->{plain};
 	$self->connect_session for 1 .. 2;
+	$self->take_role($self->{sessions}[1], 'segmentation_test_owner') if $ordinary;
+	$self->take_role($self->{sessions}[2], 'segmentation_test_clerk') if $ordinary;
 	$_->{zone} //= 'UTC' for @{ $self->{sessions} };
 	$self->execute($_, "SET TimeZone = '$_->{zone}'") for @{ $self->{sessions} };
 	$self->{setup_length} = @{ $self->{trace} };

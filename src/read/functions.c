@@ -1,0 +1,369 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions.c
+ *		The SQL functions that read segments.
+ *
+ * Here privileges are checked: reading a segment needs SELECT on its view, and
+ * nothing else.  All functions are STABLE, so that they run under the snapshot
+ * of the statement that calls them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parse_coerce.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "bitmap/bitmap.h"
+#include "catalog/registry.h"
+#include "compat.h"
+#include "compile/combine.h"
+#include "definition/definition.h"
+#include "read/read.h"
+
+PGDLLEXPORT Datum segmentation_members(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_size(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_contains(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_clock(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_segments_of(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_explain(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_preview(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_describe(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_standing(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(segmentation_members);
+PG_FUNCTION_INFO_V1(segmentation_size);
+PG_FUNCTION_INFO_V1(segmentation_contains);
+PG_FUNCTION_INFO_V1(segmentation_clock);
+PG_FUNCTION_INFO_V1(segmentation_segments_of);
+PG_FUNCTION_INFO_V1(segmentation_explain);
+PG_FUNCTION_INFO_V1(segmentation_preview);
+PG_FUNCTION_INFO_V1(segmentation_describe);
+PG_FUNCTION_INFO_V1(segmentation_standing);
+
+/* How many ids segment.preview() shows. */
+#define PREVIEW_IDS 10
+
+/* May the current user read this segment? */
+static void
+check_may_read(Oid viewId)
+{
+	AclResult	result = pg_class_aclcheck(viewId, GetUserId(), ACL_SELECT);
+	char	   *name = get_rel_name(viewId);
+
+	if (name == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("segment with OID %u does not exist", viewId));
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_VIEW, name);
+}
+
+Datum
+segmentation_members(PG_FUNCTION_ARGS)
+{
+	Oid			viewId = PG_GETARG_OID(0);
+
+	check_may_read(viewId);
+	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_read_members(viewId)));
+}
+
+Datum
+segmentation_size(PG_FUNCTION_ARGS)
+{
+	Oid			viewId = PG_GETARG_OID(0);
+
+	check_may_read(viewId);
+	PG_RETURN_INT64(segment_read_size(viewId));
+}
+
+Datum
+segmentation_contains(PG_FUNCTION_ARGS)
+{
+	Oid			viewId = PG_GETARG_OID(0);
+
+	check_may_read(viewId);
+	PG_RETURN_BOOL(segment_read_contains(viewId, PG_GETARG_INT64(1)));
+}
+
+Datum
+segmentation_clock(PG_FUNCTION_ARGS)
+{
+	Oid			viewId = PG_GETARG_OID(0);
+	SegmentStanding *standing;
+	TimestampTz clock = segment_read_clock();
+
+	check_may_read(viewId);
+	standing = segment_read_standing(viewId);
+	if (standing->full == FULL_NOT && standing->epoch.clock > clock)
+		clock = standing->epoch.clock;
+	PG_RETURN_TIMESTAMPTZ(clock);
+}
+
+/* ---- segments_of ---- */
+
+Datum
+segmentation_segments_of(PG_FUNCTION_ARGS)
+{
+	Oid			subject = PG_GETARG_OID(0);
+	int64		id = PG_GETARG_INT64(1);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	foreach(lc, segment_catalog_all())
+	{
+		SegmentEntry *entry = lfirst(lc);
+		const SegmentCompiled *compiled;
+		Datum		value = ObjectIdGetDatum(entry->viewId);
+		bool		isnull = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (pg_class_aclcheck(entry->viewId, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			continue;
+		compiled = segment_catalog_compiled(entry->viewId, true);
+		if (compiled != NULL && compiled->subject == subject && segment_read_contains(entry->viewId, id))
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+	}
+	return (Datum) 0;
+}
+
+/* ---- explain ---- */
+
+typedef struct Part
+{
+	int			depth;
+	Node	   *node;
+	Node	   *operand;		/* whose value is shown; NULL if none */
+} Part;
+
+/* AND, OR and NOT are taken apart; everything below them is one part. */
+static void
+collect_parts(Node *node, int depth, List **parts)
+{
+	Part	   *part = palloc0(sizeof(Part));
+	ListCell   *lc;
+
+	check_stack_depth();
+	part->depth = depth;
+	part->node = node;
+	*parts = lappend(*parts, part);
+	if (IsA(node, BoolExpr))
+		foreach(lc, ((BoolExpr *) node)->args)
+			collect_parts(lfirst(lc), depth + 1, parts);
+	else if (IsA(node, OpExpr) && list_length(((OpExpr *) node)->args) == 2)
+		part->operand = linitial(((OpExpr *) node)->args);
+	else if (IsA(node, ScalarArrayOpExpr))
+		part->operand = linitial(((ScalarArrayOpExpr *) node)->args);
+	else if (IsA(node, NullTest))
+		part->operand = (Node *) ((NullTest *) node)->arg;
+	else if (IsA(node, BooleanTest))
+		part->operand = (Node *) ((BooleanTest *) node)->arg;
+}
+
+static Node *
+as_text(Node *node)
+{
+	return coerce_to_target_type(NULL, node, exprType(node), TEXTOID, -1,
+								 COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+}
+
+/* A segment whose condition is something else: what combine() then puts in its place in the result. */
+static SegmentCompiled *
+with_condition(const SegmentCompiled *compiled, Node *condition)
+{
+	SegmentCompiled *copy = palloc(sizeof(SegmentCompiled));
+
+	*copy = *compiled;
+	copy->condition = condition;
+	return copy;
+}
+
+Datum
+segmentation_explain(PG_FUNCTION_ARGS)
+{
+	Oid			viewId = PG_GETARG_OID(0);
+	int64		id = PG_GETARG_INT64(1);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const SegmentCompiled *compiled;
+	SegmentEntry *entry;
+	SegmentBitmap *one = segment_bitmap_create();
+	List	   *parts = NIL;
+	List	   *expressions = NIL;
+	SegmentValues *values;
+	int			column = 0;
+	int			number = 0;
+	ListCell   *lc;
+
+	check_may_read(viewId);
+	InitMaterializedSRF(fcinfo, 0);
+	if (id < 0)
+		return (Datum) 0;
+	compiled = segment_catalog_compiled(viewId, false);
+	entry = segment_catalog_lookup(viewId);
+	segment_bitmap_add(one, id);
+	collect_parts(compiled->condition, 0, &parts);
+	foreach(lc, parts)
+	{
+		Part	   *part = lfirst(lc);
+
+		expressions = lappend(expressions, with_condition(compiled, part->node));
+		if (part->operand != NULL)
+			expressions = lappend(expressions, with_condition(compiled, as_text(part->operand)));
+	}
+	values = segment_read_values(expressions, entry, one, segment_read_clock());
+	if (values == NULL)
+		return (Datum) 0;		/* no such subject */
+
+	foreach(lc, parts)
+	{
+		Part	   *part = lfirst(lc);
+		Datum		row[6];
+		bool		nulls[6] = {false};
+
+		row[0] = Int32GetDatum(++number);
+		row[1] = Int32GetDatum(part->depth);
+		row[2] = CStringGetTextDatum(segment_compile_print_part(compiled, part->node));
+		row[4] = values->values[column];
+		nulls[4] = values->nulls[column++];
+		nulls[3] = part->operand == NULL || values->nulls[column];
+		row[3] = nulls[3] ? (Datum) 0 : values->values[column];
+		if (part->operand != NULL)
+			column++;
+		nulls[5] = true;
+		row[5] = (Datum) 0;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* ---- preview ---- */
+
+Datum
+segmentation_preview(PG_FUNCTION_ARGS)
+{
+	SegmentDefinitionText definition = segment_definition_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	Oid			subject = RangeVarGetRelid(definition.subject, AccessShareLock, false);
+	TupleDesc	desc;
+	RawStmt    *stmt = makeNode(RawStmt);
+	SegmentCompiled *compiled;
+	SegmentBitmap *results[2];
+	Datum		values[3];
+	bool		nulls[3] = {false};
+	Datum		ids[PREVIEW_IDS];
+	int64		size;
+	int64		all;
+	size_t		n;
+	int64	   *list;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	segment_definition_push_error_text(definition.condition.text);
+	stmt->stmt = (Node *) segment_compile_raw(0, subject, definition.subject, &definition.condition);
+	compiled = segment_compile_query(parse_analyze_fixedparams(stmt, definition.condition.text, NULL, 0, NULL),
+									 GetUserId(), definition.condition.text);
+	segment_definition_pop_error_text();
+
+	segment_read_evaluate(list_make2(compiled, with_condition(compiled, makeBoolConst(true, false))),
+						  NULL, NULL, segment_read_clock(), results);
+	size = segment_bitmap_cardinality(results[0]);
+	all = segment_bitmap_cardinality(results[1]);
+	list = segment_bitmap_ids(results[0], &n);
+	n = Min(n, PREVIEW_IDS);
+	for (size_t i = 0; i < n; i++)
+		ids[i] = Int64GetDatum(list[i]);
+
+	values[0] = Int64GetDatum(size);
+	nulls[1] = all == 0;
+	values[1] = all == 0 ? (Datum) 0 : Float8GetDatum((double) size / all);
+	values[2] = PointerGetDatum(construct_array(ids, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* ---- what a segment is, and where it stands ---- */
+
+/* (subject_table regclass, definition text) */
+Datum
+segmentation_describe(PG_FUNCTION_ARGS)
+{
+	const SegmentCompiled *compiled = segment_catalog_compiled(PG_GETARG_OID(0), true);
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	if (compiled == NULL)
+		PG_RETURN_NULL();
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = ObjectIdGetDatum(compiled->subject);
+	values[1] = CStringGetTextDatum(psprintf("ON %s WHERE %s",
+											 DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(compiled->subject))),
+											 segment_compile_print_condition(compiled)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* One row of segment.status; NULL for a segment that the caller may not read. */
+Datum
+segmentation_standing(PG_FUNCTION_ARGS)
+{
+	Oid			viewId = PG_GETARG_OID(0);
+	SegmentStanding *standing;
+	TupleDesc	desc;
+	Datum		values[9];
+	bool		nulls[9] = {false};
+	const char *state;
+	const char *reason;
+
+	if (!OidIsValid(viewId) || pg_class_aclcheck(viewId, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
+		segment_catalog_compiled(viewId, true) == NULL)
+		PG_RETURN_NULL();
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	standing = segment_read_standing(viewId);
+	state = !standing->hasState || standing->state.fingerprint != standing->fingerprint ? "unbuilt" :
+		standing->state.status == SEGMENT_BUILT ? "built" :
+		standing->state.status == SEGMENT_FAILED ? "failed" : "unbuilt";
+	if (standing->entry != NULL && !standing->entry->enabled)
+		state = "disabled";
+	reason = segment_read_full_reason(standing->full);
+
+	values[0] = CStringGetTextDatum(state);
+	values[1] = CStringGetTextDatum(reason ? psprintf("in full: %s", reason) : "base and pending");
+	if (standing->hasState)
+	{
+		nulls[2] = standing->state.epoch == 0;
+		values[2] = Int64GetDatum(standing->state.size);
+		values[5] = TimestampTzGetDatum(standing->epoch.clock);
+		nulls[5] = standing->state.epoch == 0;
+		values[6] = Float8GetDatum(standing->state.cost);
+		values[7] = Int64GetDatum(standing->state.evaluated);
+		nulls[7] = standing->state.evaluated < 0;
+		nulls[8] = standing->state.message == NULL;
+		values[8] = nulls[8] ? (Datum) 0 : CStringGetTextDatum(standing->state.message);
+	}
+	else
+		nulls[2] = nulls[5] = nulls[6] = nulls[7] = nulls[8] = true;
+	nulls[3] = standing->pending == NULL || standing->full == FULL_EVERYBODY;
+	values[3] = nulls[3] ? (Datum) 0 : Int64GetDatum(segment_bitmap_cardinality(standing->pending));
+	nulls[4] = !OidIsValid(standing->untracked);
+	values[4] = ObjectIdGetDatum(standing->untracked);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

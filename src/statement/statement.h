@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.h
+ *		Running the statements, inside the room.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_STATEMENT_H
+#define SEGMENT_STATEMENT_H
+
+#include "compile/compile.h"
+#include "statement/grammar.h"
+#include "storage/lock.h"
+
+/*
+ * Run one statement.  Returns the segment it was about, InvalidOid if there is
+ * none (any more) or several.  CommandCounterIncrement is the caller's.
+ */
+extern Oid	segment_statement_run(SegmentStatement *statement);
+
+/* Run a utility statement of PostgreSQL as if the client had sent it. */
+extern void segment_statement_run_utility(Node *node, const char *text);
+
+/* define.c: CREATE SEGMENT, and ALTER SEGMENT of the condition or the options */
+extern Oid	segment_statement_create(SegmentStatement *statement);
+extern void segment_statement_alter_condition(SegmentStatement *statement, Oid viewId);
+extern void segment_statement_alter_options(SegmentStatement *statement, Oid viewId);
+
+/* check.c: what a segment must fulfil that is not the compiler's business */
+extern void segment_statement_check_subject(const char *text, Oid subject, RangeVar *name);
+extern void segment_statement_check_compiled(const SegmentCompiled *compiled, Oid viewId, const char *name);
+extern void segment_statement_check_keys(const SegmentCompiled *compiled);
+
+/* Segments that contain this one through in_segment(), at any depth, and itself: view OIDs. */
+extern List *segment_statement_dependents(Oid viewId);
+
+/* settings.c: options, and the settings pinned at creation */
+extern List *segment_statement_merge_options(const char *text, List *stored, List *given);
+extern void segment_statement_apply_options(List *stored);
+extern List *segment_statement_pin_settings(void);
+
+/* link.c */
+extern void segment_statement_create_link(SegmentStatement *statement);
+extern void segment_statement_drop_link(SegmentStatement *statement);
+
+/*
+ * sweep.c: The captures of a source may be narrowed only while nobody creates
+ * a segment that needs them.  Held to the end of the transaction.
+ */
+extern void segment_statement_lock_captures(Oid source);
+
+/* Narrow the captures of these tables to what the registered segments need. */
+extern void segment_statement_narrow_captures(List *relids);
+
+#endif							/* SEGMENT_STATEMENT_H */
