@@ -32,9 +32,13 @@ DATA_built = segmentation--$(EXTVERSION).sql
 ROARING_CFLAGS ?= $(shell pkg-config --cflags roaring 2>/dev/null)
 ROARING_LIBS ?= $(or $(shell pkg-config --libs roaring 2>/dev/null),-lroaring)
 
+# It is opened at run time, by the name that a link would have recorded (src/bitmap/library.c says why).
+ROARING_SONAME ?= $(shell objdump -p "`$(CC) -print-file-name=libroaring.so`" 2>/dev/null | sed -n 's/^ *SONAME *//p')
+ROARING_DEFINE = $(if $(ROARING_SONAME),-DSEGMENT_CROARING_LIBRARY='"$(ROARING_SONAME)"')
+
 # On PostgreSQL 15 an exported symbol is what PGDLLEXPORT marks only with both flags.
-PG_CPPFLAGS = -I$(srcdir)/src -fvisibility=hidden -DPGDLLEXPORT='__attribute__((visibility("default")))' $(ROARING_CFLAGS)
-SHLIB_LINK = $(ROARING_LIBS)
+PG_CPPFLAGS = -I$(srcdir)/src -fvisibility=hidden -DPGDLLEXPORT='__attribute__((visibility("default")))' $(ROARING_CFLAGS) $(ROARING_DEFINE)
+SHLIB_LINK = -ldl
 
 # Only our own CI makes warnings errors: from the command line, since other people's CI sets CI=true as well.
 ifeq ($(origin CI),command line)

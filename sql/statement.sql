@@ -160,6 +160,21 @@ SELECT count(*) FROM prepared;
 SELECT segment.drop_segment('typed');
 SELECT segment.drop_segment('"Typed Two"', "cascade" => true);
 
+-- constants are read in the segment's time zone, not in the session's
+CREATE TABLE events (id int PRIMARY KEY, at timestamptz);
+INSERT INTO events VALUES (1, '2024-01-01 00:30 Asia/Tokyo'), (2, '2024-01-01 00:30 UTC');
+DO LANGUAGE segment $$
+	CREATE SEGMENT in_tokyo ON events WITH (timezone = 'Asia/Tokyo') WHERE at >= '2024-01-01';
+	CREATE SEGMENT in_utc ON events WITH (timezone = 'UTC') WHERE at >= '2024-01-01';
+	CREATE SEGMENT day_in_tokyo ON events WITH (timezone = 'Asia/Tokyo') WHERE at::date = '2024-01-01';
+$$;
+SHOW TimeZone;
+SELECT array(SELECT id FROM in_tokyo ORDER BY 1) AS tokyo, array(SELECT id FROM in_utc) AS utc, array(SELECT id FROM day_in_tokyo ORDER BY 1) AS day;
+DO LANGUAGE segment $$ ALTER SEGMENT in_utc WHERE at < '2024-01-01'; ALTER SEGMENT in_tokyo WHERE at < '2024-01-01' $$;
+SELECT array(SELECT id FROM in_tokyo ORDER BY 1) AS tokyo, array(SELECT id FROM in_utc) AS utc, array(SELECT id FROM day_in_tokyo ORDER BY 1) AS day;
+DO LANGUAGE segment $$ DROP SEGMENT in_tokyo, in_utc, day_in_tokyo $$;
+DROP TABLE events;
+
 -- REFRESH
 SELECT * FROM segment.execute('REFRESH SEGMENT german, big; REFRESH SEGMENT german; REFRESH SEGMENT ALL');
 
@@ -169,7 +184,7 @@ DO LANGUAGE segment $$ DROP SEGMENT german $$;
 DO LANGUAGE segment $$ DROP SEGMENT big, without, common, either, nested, fresh, same, german $$;
 SELECT view FROM registered;
 -- triggers are left where a segment still reads
-SELECT tgrelid::regclass, count(*) FROM pg_trigger WHERE tgfoid = 'segment.capture'::regproc GROUP BY 1 ORDER BY 1;
+SELECT DISTINCT tgrelid::regclass FROM pg_trigger WHERE tgfoid = 'segment.capture'::regproc ORDER BY 1;
 DO LANGUAGE segment $$ DROP SEGMENT talkative CASCADE; DROP SEGMENT "other shop"."Selected Orders" RESTRICT $$;
 SELECT count(*) FROM pg_trigger WHERE tgfoid = 'segment.capture'::regproc;
 SELECT count(*) FROM segment.segment;

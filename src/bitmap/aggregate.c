@@ -140,7 +140,12 @@ set_transition(FunctionCallInfo fcinfo, SegmentOperation op)
 	SegmentBitmap *state = PG_ARGISNULL(0) ? NULL : (SegmentBitmap *) PG_GETARG_POINTER(0);
 
 	if (!PG_ARGISNULL(1) && !(state != NULL && op == SEGMENT_AND && state->nslots == 0))
+	{
+		MemoryContext caller = segment_scratch_enter();
+
 		state = accumulate(context, op, state, SEGMENT_GETARG(1));
+		segment_scratch_leave(caller);
+	}
 	if (state == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_POINTER(state);

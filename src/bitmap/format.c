@@ -41,15 +41,18 @@
  */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__) && \
 	!defined(__SANITIZE_ADDRESS__)
+#define SEGMENT_SEVERAL_PROCESSORS
 #define SEGMENT_FAST_LOOP \
-	__attribute__((optimize("O3"), target_clones("default", "popcnt", "avx2", "arch=icelake-server")))
+	__attribute__((optimize("O3"), target_clones("default", "avx2")))
 #else
 #define SEGMENT_FAST_LOOP
 #endif
 
 /* values at addresses that are not aligned for them */
-typedef uint16 __attribute__((aligned(1), may_alias)) loose16;
-typedef uint64 __attribute__((aligned(1), may_alias)) loose64;
+typedef uint16 __attribute__ ((aligned(1), may_alias))
+loose16;
+typedef uint64 __attribute__ ((aligned(1), may_alias))
+loose64;
 
 /* Are these little-endian values strictly ascending? */
 SEGMENT_FAST_LOOP
@@ -70,17 +73,38 @@ is_ascending(const char *bytes, uint32 n)
 	return bad == 0;
 }
 
-SEGMENT_FAST_LOOP
+#define COUNT_BITS(name, attributes) \
+attributes \
+static uint32 \
+name(const char *bytes) \
+{ \
+	const loose64 *words = (const loose64 *) bytes; \
+	uint64		count = 0; \
+\
+	for (int i = 0; i < SEGMENT_BITSET_BYTES / 8; i++) \
+		count += __builtin_popcountll(words[i]); \
+	return (uint32) count; \
+}
+
+#ifdef SEGMENT_SEVERAL_PROCESSORS
+COUNT_BITS(count_bits_plain,)
+COUNT_BITS(count_bits_popcnt, __attribute__ ((target("popcnt"))))
+COUNT_BITS(count_bits_avx512, __attribute__ ((optimize("O3"), target("avx512f,avx512vpopcntdq"))))
+
+/* Bits set in a bitset container. */
 static uint32
 count_bits(const char *bytes)
 {
-	const loose64 *words = (const loose64 *) bytes;
-	uint64		count = 0;
+	static uint32 (*chosen) (const char *) = NULL;
 
-	for (int i = 0; i < SEGMENT_BITSET_BYTES / 8; i++)
-		count += __builtin_popcountll(words[i]);
-	return (uint32) count;
+	if (chosen == NULL)
+		chosen = __builtin_cpu_supports("avx512vpopcntdq") ? count_bits_avx512 :
+			__builtin_cpu_supports("popcnt") ? count_bits_popcnt : count_bits_plain;
+	return chosen(bytes);
 }
+#else
+COUNT_BITS(count_bits,)
+#endif
 
 /* The ids of a run container, or 0 if its runs are not ascending, apart and within it. */
 static uint32

@@ -12,10 +12,12 @@
 #define SEGMENT_BITMAP_FORMAT_H
 
 #define SEGMENT_COOKIE_PLAIN	12346	/* no run containers */
-#define SEGMENT_COOKIE_RUNS		12347	/* lower 16 bits; upper: containers - 1 */
+#define SEGMENT_COOKIE_RUNS		12347	/* lower 16 bits; upper: containers -
+										 * 1 */
 #define SEGMENT_ARRAY_MAX		4096	/* ids in an array container, at most */
 #define SEGMENT_BITSET_BYTES	8192
-#define SEGMENT_OFFSETS_FROM	4	/* with runs, offsets are there from so many containers on */
+#define SEGMENT_OFFSETS_FROM	4	/* with runs, offsets are there from so
+									 * many containers on */
 #define SEGMENT_HIGH_MAX		0x7fffffff	/* upper half of PG_INT64_MAX */
 
 /* One bucket, pointing into bytes that were checked. */

@@ -27,13 +27,46 @@ PG_FUNCTION_INFO_V1(segmentation_##name); \
 Datum \
 segmentation_##name(PG_FUNCTION_ARGS)
 
-#define RETURN_SET(set) PG_RETURN_DATUM(segment_bitmap_to_datum(set))
+/*
+ * A function that reads its arguments in the scratch arena begins with
+ * IN_SCRATCH and returns by RETURN_SET (written in the caller's context) or
+ * RETURN_SCALAR.
+ */
+#define IN_SCRATCH MemoryContext caller = segment_scratch_enter()
+
+#define RETURN_SET(set) return write_set(caller, set)
+
+#define RETURN_SCALAR(type, value) \
+	do { \
+		__typeof__(value) result = (value); \
+\
+		segment_scratch_leave(caller); \
+		return type##GetDatum(result); \
+	} while (0)
+
+#define RETURN_NULL() \
+	do { \
+		segment_scratch_leave(caller); \
+		PG_RETURN_NULL(); \
+	} while (0)
+
+static Datum
+write_set(MemoryContext caller, SegmentBitmap *set)
+{
+	Datum		result;
+
+	MemoryContextSwitchTo(caller);
+	result = segment_bitmap_to_datum(set);
+	segment_scratch_leave(caller);
+	return result;
+}
 
 /* ---- operators ---- */
 
 #define COMBINATION(name, op) \
 SQL_FUNCTION(name) \
 { \
+	IN_SCRATCH; \
 	SegmentBitmap *a = SEGMENT_GETARG(0); \
 	SegmentBitmap *b = SEGMENT_GETARG(1); \
 \
@@ -47,68 +80,74 @@ COMBINATION(bitmap_xor, SEGMENT_XOR)
 
 SQL_FUNCTION(bitmap_contains)
 {
+	IN_SCRATCH;
 	SegmentBitmap *a = SEGMENT_GETARG(0);
 
-	PG_RETURN_BOOL(segment_set_is_subset(SEGMENT_GETARG(1), a));
+	RETURN_SCALAR(Bool, segment_set_is_subset(SEGMENT_GETARG(1), a));
 }
 
 SQL_FUNCTION(bitmap_contained)
 {
+	IN_SCRATCH;
 	SegmentBitmap *a = SEGMENT_GETARG(0);
 
-	PG_RETURN_BOOL(segment_set_is_subset(a, SEGMENT_GETARG(1)));
+	RETURN_SCALAR(Bool, segment_set_is_subset(a, SEGMENT_GETARG(1)));
 }
 
 SQL_FUNCTION(bitmap_overlaps)
 {
+	IN_SCRATCH;
 	SegmentBitmap *a = SEGMENT_GETARG(0);
 
-	PG_RETURN_BOOL(segment_set_intersects(a, SEGMENT_GETARG(1)));
+	RETURN_SCALAR(Bool, segment_set_intersects(a, SEGMENT_GETARG(1)));
 }
 
 SQL_FUNCTION(bitmap_contains_id)
 {
-	PG_RETURN_BOOL(segment_lookup_contains(PG_GETARG_DATUM(0), PG_GETARG_INT64(1)));
+	return BoolGetDatum(segment_lookup_contains(PG_GETARG_DATUM(0), PG_GETARG_INT64(1)));
 }
 
 SQL_FUNCTION(id_contained)
 {
-	PG_RETURN_BOOL(segment_lookup_contains(PG_GETARG_DATUM(1), PG_GETARG_INT64(0)));
+	return BoolGetDatum(segment_lookup_contains(PG_GETARG_DATUM(1), PG_GETARG_INT64(0)));
 }
 
 SQL_FUNCTION(bitmap_contains_array)
 {
+	IN_SCRATCH;
 	SegmentBitmap *a = SEGMENT_GETARG(0);
 
-	PG_RETURN_BOOL(segment_set_is_subset(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(1)), a));
+	RETURN_SCALAR(Bool, segment_set_is_subset(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(1)), a));
 }
 
 SQL_FUNCTION(bitmap_overlaps_array)
 {
+	IN_SCRATCH;
 	SegmentBitmap *a = SEGMENT_GETARG(0);
 
-	PG_RETURN_BOOL(segment_set_intersects(a, segment_set_from_array(PG_GETARG_ARRAYTYPE_P(1))));
+	RETURN_SCALAR(Bool, segment_set_intersects(a, segment_set_from_array(PG_GETARG_ARRAYTYPE_P(1))));
 }
 
 SQL_FUNCTION(is_strict_subset)
 {
+	IN_SCRATCH;
 	SegmentBitmap *a = SEGMENT_GETARG(0);
 	SegmentBitmap *b = SEGMENT_GETARG(1);
 
-	PG_RETURN_BOOL(segment_bitmap_cardinality(a) < segment_bitmap_cardinality(b) &&
-				   segment_set_is_subset(a, b));
+	RETURN_SCALAR(Bool, segment_bitmap_cardinality(a) < segment_bitmap_cardinality(b) &&
+				  segment_set_is_subset(a, b));
 }
 
 /* ---- counting ---- */
 
 SQL_FUNCTION(cardinality)
 {
-	PG_RETURN_INT64(segment_lookup_cardinality(PG_GETARG_DATUM(0)));
+	return Int64GetDatum(segment_lookup_cardinality(PG_GETARG_DATUM(0)));
 }
 
 SQL_FUNCTION(is_empty)
 {
-	PG_RETURN_BOOL(segment_lookup_is_empty(PG_GETARG_DATUM(0)));
+	return BoolGetDatum(segment_lookup_is_empty(PG_GETARG_DATUM(0)));
 }
 
 /* Sizes of two sets and of what they share. */
@@ -117,7 +156,7 @@ typedef struct Overlap
 	int64		a;
 	int64		b;
 	int64		both;
-}			Overlap;
+} Overlap;
 
 static Overlap
 overlap(FunctionCallInfo fcinfo)
@@ -134,75 +173,85 @@ overlap(FunctionCallInfo fcinfo)
 
 SQL_FUNCTION(and_cardinality)
 {
-	PG_RETURN_INT64(overlap(fcinfo).both);
+	IN_SCRATCH;
+	RETURN_SCALAR(Int64, overlap(fcinfo).both);
 }
 
 SQL_FUNCTION(or_cardinality)
 {
+	IN_SCRATCH;
 	Overlap		o = overlap(fcinfo);
 
-	PG_RETURN_INT64(o.a + o.b - o.both);
+	RETURN_SCALAR(Int64, o.a + o.b - o.both);
 }
 
 SQL_FUNCTION(andnot_cardinality)
 {
+	IN_SCRATCH;
 	Overlap		o = overlap(fcinfo);
 
-	PG_RETURN_INT64(o.a - o.both);
+	RETURN_SCALAR(Int64, o.a - o.both);
 }
 
 SQL_FUNCTION(xor_cardinality)
 {
+	IN_SCRATCH;
 	Overlap		o = overlap(fcinfo);
 
-	PG_RETURN_INT64(o.a + o.b - 2 * o.both);
+	RETURN_SCALAR(Int64, o.a + o.b - 2 * o.both);
 }
 
 /* NULL for two empty sets, whose index is not defined */
 SQL_FUNCTION(jaccard)
 {
+	IN_SCRATCH;
 	Overlap		o = overlap(fcinfo);
 
 	if (o.a + o.b == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8((double) o.both / (double) (o.a + o.b - o.both));
+		RETURN_NULL();
+	RETURN_SCALAR(Float8, (double) o.both / (double) (o.a + o.b - o.both));
 }
 
 SQL_FUNCTION(range_cardinality)
 {
+	IN_SCRATCH;
 	int64		first = Max(PG_GETARG_INT64(1), 0);
 
-	PG_RETURN_INT64(segment_bitmap_range_cardinality(SEGMENT_GETARG(0), first, PG_GETARG_INT64(2)));
+	RETURN_SCALAR(Int64, segment_bitmap_range_cardinality(SEGMENT_GETARG(0), first, PG_GETARG_INT64(2)));
 }
 
 SQL_FUNCTION(min_id)
 {
+	IN_SCRATCH;
 	int64		id = segment_bitmap_min(SEGMENT_GETARG(0));
 
 	if (id < 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(id);
+		RETURN_NULL();
+	RETURN_SCALAR(Int64, id);
 }
 
 SQL_FUNCTION(max_id)
 {
+	IN_SCRATCH;
 	int64		id = segment_bitmap_max(SEGMENT_GETARG(0));
 
 	if (id < 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(id);
+		RETURN_NULL();
+	RETURN_SCALAR(Int64, id);
 }
 
 SQL_FUNCTION(rank)
 {
+	IN_SCRATCH;
 	int64		id = PG_GETARG_INT64(1);
 
-	PG_RETURN_INT64(id < 0 ? 0 : segment_set_rank(SEGMENT_GETARG(0), id));
+	RETURN_SCALAR(Int64, id < 0 ? 0 : segment_set_rank(SEGMENT_GETARG(0), id));
 }
 
 /* nth(set, 1) is the least id, nth(set, -1) the greatest; NULL beyond. */
 SQL_FUNCTION(nth)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 	int64		n = PG_GETARG_INT64(1);
 	int64		id;
@@ -211,14 +260,15 @@ SQL_FUNCTION(nth)
 		n += segment_bitmap_cardinality(set) + 1;
 	id = n <= 0 ? -1 : segment_set_select(set, n - 1);
 	if (id < 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(id);
+		RETURN_NULL();
+	RETURN_SCALAR(Int64, id);
 }
 
 /* ---- changing ---- */
 
 SQL_FUNCTION(add)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 
 	segment_bitmap_add(set, segment_check_id(PG_GETARG_INT64(1)));
@@ -227,6 +277,7 @@ SQL_FUNCTION(add)
 
 SQL_FUNCTION(remove)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 	int64		id = PG_GETARG_INT64(1);
 
@@ -249,6 +300,7 @@ check_range(int64 first, int64 last)
 
 SQL_FUNCTION(range)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = segment_bitmap_create();
 
 	check_range(PG_GETARG_INT64(0), PG_GETARG_INT64(1));
@@ -258,6 +310,7 @@ SQL_FUNCTION(range)
 
 SQL_FUNCTION(add_range)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 
 	check_range(PG_GETARG_INT64(1), PG_GETARG_INT64(2));
@@ -267,6 +320,7 @@ SQL_FUNCTION(add_range)
 
 SQL_FUNCTION(remove_range)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 
 	check_range(PG_GETARG_INT64(1), PG_GETARG_INT64(2));
@@ -276,6 +330,7 @@ SQL_FUNCTION(remove_range)
 
 SQL_FUNCTION(flip)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 
 	check_range(PG_GETARG_INT64(1), PG_GETARG_INT64(2));
@@ -286,11 +341,13 @@ SQL_FUNCTION(flip)
 /* Every id plus an offset; those that would leave 0 .. 2^63-1 are dropped. */
 SQL_FUNCTION(shift)
 {
+	IN_SCRATCH;
 	RETURN_SET(segment_set_shift(SEGMENT_GETARG(0), PG_GETARG_INT64(1)));
 }
 
 SQL_FUNCTION(slice)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 	int64		limit = PG_GETARG_INT64(1);
 	int64		offset = PG_GETARG_INT64(2);
@@ -351,6 +408,7 @@ take_positions(const SegmentBitmap *set, const SegmentBitmap *positions)
 
 SQL_FUNCTION(sample)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 	int64		n = PG_GETARG_INT64(1);
 	int64		total = segment_bitmap_cardinality(set);
@@ -373,6 +431,7 @@ SQL_FUNCTION(sample)
 /* Written anew in canonical form: for bytes that another program put there. */
 SQL_FUNCTION(run_optimize)
 {
+	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 
 	segment_set_thaw(set);
@@ -411,7 +470,7 @@ typedef struct Statistics
 	int64		containers[SEGMENT_RUN + 1];
 	int64		ids[SEGMENT_RUN + 1];
 	int64		bytes[SEGMENT_RUN + 1];
-}			Statistics;
+} Statistics;
 
 static void
 collect_statistics(const SegmentBitmap *set, Statistics *statistics)

@@ -16,6 +16,17 @@
  * under change with it.  CRoaring is therefore never called while a bitmap
  * that must survive an ERROR is being changed in place.
  *
+ * Scratch.  Operations on megabytes spend most of their time on page faults if
+ * each of them takes its memory from the operating system and gives it back.
+ * So what a call needs for itself only (the bytes of its arguments, the
+ * containers of its result before they are written) comes from the arena: one
+ * block that a backend keeps, up to SCRATCH_MAX, handed out front to back.
+ * The arena is in use exactly while CurrentMemoryContext is the context
+ * "scratch"; an ERROR changes that context, so it cannot stay in use by
+ * accident.  Nothing in it outlives the SQL function call that entered it.
+ * What does not fit is palloc'd in "scratch", and the arena is made larger at
+ * the next call.
+ *
  * CRoaring keeps one set of memory functions per loaded copy.  An extension
  * that is itself linked with the same system library shares ours from then
  * on.  That is harmless if it uses palloc too, as those for PostgreSQL do.
@@ -26,6 +37,7 @@
 
 #include <dlfcn.h>
 
+#include "access/xact.h"
 #include "bitmap/bitmap.h"
 #include "bitmap/library.h"
 #include "utils/memutils.h"
@@ -46,13 +58,118 @@
 #endif
 #endif
 
+#define SCRATCH_MAX		((size_t) 16 * 1024 * 1024)
+#define SCRATCH_STEP	((size_t) 1024 * 1024)
+#define SCRATCH_ALIGN	16
+
 SegmentCRoaring croaring;
+
+static MemoryContext scratch;
+static struct
+{
+	char	   *start;
+	size_t		size;
+	size_t		used;
+	size_t		missed;			/* bytes that did not fit */
+} arena;
+
+/*
+ * Each chunk of the arena is preceded by its size, so that it can be copied
+ * when it grows.  NULL when it does not fit.
+ */
+static void *
+arena_alloc(size_t size, size_t alignment)
+{
+	char	   *chunk = (char *) TYPEALIGN(alignment, arena.start + arena.used + sizeof(size_t));
+
+	if (arena.start == NULL || size > arena.size ||
+		(size_t) (chunk - arena.start) >arena.size - size)
+	{
+		arena.		missed += size + alignment + sizeof(size_t);
+
+		return NULL;
+	}
+	arena.		used = chunk + size - arena.start;
+
+	((size_t *) chunk)[-1] = size;
+	return chunk;
+}
+
+static inline bool
+in_arena(const void *chunk)
+{
+	return (const char *) chunk >= arena.start && (const char *) chunk < arena.start + arena.size;
+}
+
+static void
+leave_scratch(void)
+{
+	if (scratch != NULL && arena.missed > 0)
+		MemoryContextReset(scratch);
+}
+
+/* Give back what an ERROR has left. */
+static void
+at_end_of_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		leave_scratch();
+}
+
+MemoryContext
+segment_scratch_enter(void)
+{
+	if (scratch == NULL)
+	{
+		scratch = AllocSetContextCreate(TopMemoryContext, "segmentation bitmap scratch",
+										ALLOCSET_DEFAULT_SIZES);
+		RegisterXactCallback(at_end_of_transaction, NULL);
+	}
+	MemoryContextReset(scratch);
+	if (arena.missed > 0 && arena.size < SCRATCH_MAX)
+	{
+		size_t		wanted = TYPEALIGN(SCRATCH_STEP, arena.used + arena.missed);
+
+		if (arena.start != NULL)
+			pfree(arena.start);
+		arena.		start = NULL;
+		arena.		size = 0;
+
+		wanted = Min(wanted, SCRATCH_MAX);
+		arena.		start = MemoryContextAlloc(TopMemoryContext, wanted);
+		arena.		size = wanted;
+	}
+	arena.		used = 0;
+	arena.		missed = 0;
+
+	return MemoryContextSwitchTo(scratch);
+}
+
+void
+segment_scratch_leave(MemoryContext caller)
+{
+	MemoryContextSwitchTo(caller);
+	leave_scratch();
+}
 
 static void *
 hook_malloc(size_t size)
 {
+	if (CurrentMemoryContext == scratch)
+	{
+		void	   *chunk = arena_alloc(size, SCRATCH_ALIGN);
+
+		if (chunk != NULL)
+			return chunk;
+	}
 	return MemoryContextAllocExtended(CurrentMemoryContext, Max(size, 1),
 									  MCXT_ALLOC_HUGE);
+}
+
+void *
+segment_scratch_alloc(size_t size)
+{
+	return hook_malloc(size);
 }
 
 static void *
@@ -60,6 +177,17 @@ hook_realloc(void *chunk, size_t size)
 {
 	if (chunk == NULL)
 		return hook_malloc(size);
+	if (in_arena(chunk))
+	{
+		size_t		old = ((size_t *) chunk)[-1];
+		void	   *larger;
+
+		if (size <= old)
+			return chunk;
+		larger = hook_malloc(size);
+		memcpy(larger, chunk, old);
+		return larger;
+	}
 	return repalloc_huge(chunk, Max(size, 1));
 }
 
@@ -70,14 +198,13 @@ hook_calloc(size_t n, size_t size)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("bitmap is too large")));
-	return MemoryContextAllocExtended(CurrentMemoryContext, Max(n * size, 1),
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	return memset(hook_malloc(n * size), 0, n * size);
 }
 
 static void
 hook_free(void *chunk)
 {
-	if (chunk != NULL)
+	if (chunk != NULL && !in_arena(chunk))
 		pfree(chunk);
 }
 
@@ -85,9 +212,18 @@ hook_free(void *chunk)
 static void *
 hook_aligned_malloc(size_t alignment, size_t size)
 {
-	char	   *chunk = hook_malloc(size + alignment + sizeof(void *));
-	char	   *aligned = (char *) TYPEALIGN(alignment, chunk + sizeof(void *));
+	char	   *chunk;
+	char	   *aligned;
 
+	if (CurrentMemoryContext == scratch)
+	{
+		aligned = arena_alloc(size, alignment);
+		if (aligned != NULL)
+			return aligned;
+	}
+	chunk = MemoryContextAllocExtended(CurrentMemoryContext, size + alignment + sizeof(void *),
+									   MCXT_ALLOC_HUGE);
+	aligned = (char *) TYPEALIGN(alignment, chunk + sizeof(void *));
 	((void **) aligned)[-1] = chunk;
 	return aligned;
 }
@@ -95,7 +231,7 @@ hook_aligned_malloc(size_t alignment, size_t size)
 static void
 hook_aligned_free(void *aligned)
 {
-	if (aligned != NULL)
+	if (aligned != NULL && !in_arena(aligned))
 		pfree(((void **) aligned)[-1]);
 }
 
@@ -138,5 +274,5 @@ segment_bitmap_init(void)
 	SEGMENT_CROARING_FUNCTIONS(X)
 #undef X
 
-	croaring.init_memory_hook(hooks);
+		croaring.init_memory_hook(hooks);
 }

@@ -11,6 +11,8 @@
 
 #include <roaring/roaring.h>
 
+#include "utils/palloc.h"
+
 /* Every function used, without its prefix "roaring_".  None may be inline in CRoaring's headers. */
 #define SEGMENT_CROARING_FUNCTIONS(X) \
 	X(init_memory_hook) \
@@ -62,8 +64,18 @@ typedef struct SegmentCRoaring
 #define X(name) __typeof__(roaring_##name) *name;
 	SEGMENT_CROARING_FUNCTIONS(X)
 #undef X
-}			SegmentCRoaring;
+} SegmentCRoaring;
 
 extern SegmentCRoaring croaring;
+
+/*
+ * Between these two, memory comes from the arena (library.c) and is gone at
+ * the end.  enter returns the context that leave goes back to.  Not nested.
+ */
+extern MemoryContext segment_scratch_enter(void);
+extern void segment_scratch_leave(MemoryContext caller);
+
+/* Memory as CRoaring gets it: from the arena if that is in use. */
+extern void *segment_scratch_alloc(size_t size);
 
 #endif							/* SEGMENT_BITMAP_LIBRARY_H */

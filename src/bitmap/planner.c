@@ -15,6 +15,7 @@
 
 /* ids(constant) gives as many rows as the constant has ids. */
 PGDLLEXPORT Datum segmentation_ids_support(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_ids_support);
 Datum
 segmentation_ids_support(PG_FUNCTION_ARGS)

@@ -18,7 +18,8 @@ typedef struct SegmentRanges
 	uint32		index;			/* container of the bucket */
 	SegmentContainer container;
 	uint32		position;		/* array, run: element; bitset: bit */
-	int64		first;			/* run held back, as the next may touch it; -1: none */
+	int64		first;			/* run held back, as the next may touch it;
+								 * -1: none */
 	int64		last;
 } SegmentRanges;
 

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "bitmap/set.h"
+#include "bitmap/toast.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -1106,13 +1107,11 @@ segment_bitmap_to_datum(const SegmentBitmap *set)
 	return PointerGetDatum(segment_set_to_varlena(set));
 }
 
-SegmentBitmap *
-segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
+void
+segment_set_check(const char *bytes, size_t size, int errcode_of_mistake)
 {
 	size_t		where;
 	const char *reason = segment_format_check(bytes, size, &where);
-	uint64		nbuckets;
-	SegmentBitmap *set;
 
 	if (reason != NULL)
 		ereport(ERROR,
@@ -1121,7 +1120,15 @@ segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
 				 errmsg("stored bitmap is damaged") :
 				 errmsg("invalid bytes for type %s", "segment.bitmap"),
 				 errdetail("At byte %zu of %zu: %s.", where, size, reason)));
+}
 
+SegmentBitmap *
+segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
+{
+	uint64		nbuckets;
+	SegmentBitmap *set;
+
+	segment_set_check(bytes, size, errcode_of_mistake);
 	nbuckets = segment_read64(bytes);
 	set = make_set((uint32) nbuckets);
 	bytes += 8;
@@ -1147,7 +1154,7 @@ segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
 SegmentBitmap *
 segment_set_argument(Datum datum)
 {
-	struct varlena *value = PG_DETOAST_DATUM(datum);
+	struct varlena *value = segment_stored_fetch(datum);
 
 	return segment_set_view(VARDATA(value), VARSIZE(value) - VARHDRSZ, ERRCODE_DATA_CORRUPTED);
 }
@@ -1155,7 +1162,10 @@ segment_set_argument(Datum datum)
 SegmentBitmap *
 segment_bitmap_from_datum(Datum datum)
 {
-	struct varlena *value = PG_DETOAST_DATUM_COPY(datum);
+	struct varlena *value = segment_stored_fetch(datum);
+
+	if ((Pointer) value == DatumGetPointer(datum))
+		value = PG_DETOAST_DATUM_COPY(datum);
 
 	return segment_set_view(VARDATA(value), VARSIZE(value) - VARHDRSZ, ERRCODE_DATA_CORRUPTED);
 }

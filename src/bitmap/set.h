@@ -12,6 +12,7 @@
 #include "bitmap/format.h"
 #include "bitmap/library.h"
 #include "compat.h"
+#include "compat.h"
 #include "utils/array.h"
 
 /*
@@ -54,6 +55,9 @@ typedef enum SegmentOperation
 #define segment_id_high(id) ((uint32) ((uint64) (id) >> 32))
 #define segment_id_low(id) ((uint32) ((uint64) (id) & 0xffffffff))
 #define segment_id_make(high, low) ((int64) ((uint64) (high) << 32 | (low)))
+
+/* Check bytes; ERROR with this code when they are wrong. */
+extern void segment_set_check(const char *bytes, size_t size, int errcode_of_mistake);
 
 /*
  * A set that reads these bytes where they lie: they must stay while the set
@@ -112,7 +116,8 @@ typedef struct SegmentIds
 {
 	const SegmentBitmap *set;
 	uint32		slot;
-	roaring_uint32_iterator_t *iterator;	/* of this slot; NULL before it is begun */
+	roaring_uint32_iterator_t *iterator;	/* of this slot; NULL before it is
+											 * begun */
 	uint32		n;
 	uint32		next;
 	uint32		high;

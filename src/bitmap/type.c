@@ -21,6 +21,7 @@
 #include "access/detoast.h"
 #include "bitmap/builder.h"
 #include "bitmap/ranges.h"
+#include "bitmap/toast.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "compat.h"
@@ -212,6 +213,7 @@ read_hex(const char *text)
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_in(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_in);
 Datum
 segmentation_bitmap_in(PG_FUNCTION_ARGS)
@@ -304,6 +306,7 @@ write_hex(const bytea *value)
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_out(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_out);
 Datum
 segmentation_bitmap_out(PG_FUNCTION_ARGS)
@@ -316,6 +319,7 @@ segmentation_bitmap_out(PG_FUNCTION_ARGS)
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_recv(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_recv);
 Datum
 segmentation_bitmap_recv(PG_FUNCTION_ARGS)
@@ -329,14 +333,19 @@ segmentation_bitmap_recv(PG_FUNCTION_ARGS)
 
 /* bitmap -> bytea, which is also its binary form */
 PGDLLEXPORT Datum segmentation_bitmap_to_bytea(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_to_bytea);
 Datum
 segmentation_bitmap_to_bytea(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BYTEA_P(segment_set_to_varlena(SEGMENT_GETARG(0)));
+	struct varlena *value = segment_stored_fetch(PG_GETARG_DATUM(0));
+
+	segment_set_check(VARDATA(value), VARSIZE(value) - VARHDRSZ, ERRCODE_DATA_CORRUPTED);
+	PG_RETURN_BYTEA_P(value);
 }
 
 PGDLLEXPORT Datum segmentation_bytea_to_bitmap(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bytea_to_bitmap);
 Datum
 segmentation_bytea_to_bitmap(PG_FUNCTION_ARGS)
@@ -349,6 +358,7 @@ segmentation_bytea_to_bitmap(PG_FUNCTION_ARGS)
 
 /* bitmap -> 32-bit portable bytes, for readers that know no others */
 PGDLLEXPORT Datum segmentation_to_bytea32(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_to_bytea32);
 Datum
 segmentation_to_bytea32(PG_FUNCTION_ARGS)
@@ -400,6 +410,7 @@ segment_set_from_array(ArrayType *array)
 }
 
 PGDLLEXPORT Datum segmentation_array_to_bitmap(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_array_to_bitmap);
 Datum
 segmentation_array_to_bitmap(PG_FUNCTION_ARGS)
@@ -408,6 +419,7 @@ segmentation_array_to_bitmap(PG_FUNCTION_ARGS)
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_to_array(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_to_array);
 Datum
 segmentation_bitmap_to_array(PG_FUNCTION_ARGS)
@@ -461,6 +473,7 @@ same_bytes(Datum a, Datum b)
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_eq(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_eq);
 Datum
 segmentation_bitmap_eq(PG_FUNCTION_ARGS)
@@ -469,6 +482,7 @@ segmentation_bitmap_eq(PG_FUNCTION_ARGS)
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_ne(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_ne);
 Datum
 segmentation_bitmap_ne(PG_FUNCTION_ARGS)
@@ -500,7 +514,10 @@ compare(Datum a, Datum b)
 		if (last[0] == last[1])
 			continue;
 
-		/* The shorter run is followed by a greater id than the longer one's, or by none. */
+		/*
+		 * The shorter run is followed by a greater id than the longer one's,
+		 * or by none.
+		 */
 		if (last[0] < last[1])
 			return segment_ranges_next(&left, &first[0], &last[0]) ? 1 : -1;
 		return segment_ranges_next(&right, &first[1], &last[1]) ? -1 : 1;
@@ -522,6 +539,7 @@ COMPARISON(gt, >)
 COMPARISON(ge, >=)
 
 PGDLLEXPORT Datum segmentation_bitmap_cmp(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_cmp);
 Datum
 segmentation_bitmap_cmp(PG_FUNCTION_ARGS)
@@ -530,6 +548,7 @@ segmentation_bitmap_cmp(PG_FUNCTION_ARGS)
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_hash(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_hash);
 Datum
 segmentation_bitmap_hash(PG_FUNCTION_ARGS)
@@ -540,6 +559,7 @@ segmentation_bitmap_hash(PG_FUNCTION_ARGS)
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_hash_extended(PG_FUNCTION_ARGS);
+
 PG_FUNCTION_INFO_V1(segmentation_bitmap_hash_extended);
 Datum
 segmentation_bitmap_hash_extended(PG_FUNCTION_ARGS)

@@ -63,4 +63,7 @@ extern void segment_capture_touch_all(Oid relid);
 /* Is a statement on this source still running in this backend (HAZARDS: reads then evaluate in full)? */
 extern bool segment_capture_in_flight(Oid relid);
 
+/* The same for any source. */
+extern bool segment_capture_any_in_flight(void);
+
 #endif							/* SEGMENT_CAPTURE_H */

@@ -142,6 +142,12 @@ segment_flight_has(Oid relid, uint32 event)
 }
 
 bool
+segment_capture_any_in_flight(void)
+{
+	return nflights > 0;
+}
+
+bool
 segment_capture_in_flight(Oid relid)
 {
 	for (int i = 0; i < nflights; i++)

@@ -163,9 +163,9 @@ delete_by(Relation rel, AttrNumber column, Datum value)
 static void
 announce_change(Oid viewId)
 {
-	CommandCounterIncrement();
 	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(viewId)))
 		CacheInvalidateRelcacheByRelid(viewId);
+	CommandCounterIncrement();
 }
 
 void

@@ -72,7 +72,7 @@ pull_subject(Node *node, PullContext *context)
 
 		var->varlevelsup--;
 		if (var->varno == context->outer)
-			var->varno = context->rti;
+			var->varno = var->varnosyn = context->rti;	/* the deparser goes by varnosyn */
 		return (Node *) var;
 	}
 	if (IsA(node, Query))

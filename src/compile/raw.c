@@ -197,17 +197,18 @@ choose_source(FuncCall *call, AggregateNames *names, List **path)
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	/* count(orders): a bare name that is a table counts when nothing else names one */
-	if (names->tables == NIL)
+	/* count(orders): a bare name is a table unless it is a column of a table named otherwise */
+	foreach(lc, names->bare)
 	{
-		foreach(lc, names->bare)
-		{
-			ColumnRef  *ref = lfirst(lc);
-			Oid			relid = find_table(NULL, strVal(linitial(ref->fields)));
+		ColumnRef  *ref = lfirst(lc);
+		const char *name = strVal(linitial(ref->fields));
+		Oid			relid = find_table(NULL, name);
+		bool		column = false;
 
-			if (OidIsValid(relid))
-				add_table(names, relid, ref->location);
-		}
+		foreach(lc2, names->tables)
+			column |= has_column(lfirst_oid(lc2), name);
+		if (OidIsValid(relid) && !column)
+			add_table(names, relid, ref->location);
 	}
 	if (names->tables == NIL)
 		ereport(ERROR,

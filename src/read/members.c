@@ -14,7 +14,10 @@
  *	  of the transaction; forgotten when a subtransaction aborts, as rows seen
  *	  by the same snapshot may then be gone.  A segment's members are a
  *	  function of snapshot and clock, so this is sound (a pointer, or fn_extra,
- *	  would not be: plpgsql keeps expressions across statements);
+ *	  would not be: plpgsql keeps expressions across statements).  Except while
+ *	  a statement on a source is running: it writes row after row under one
+ *	  command id, so what its functions see changes with no change of their
+ *	  snapshot's content.  Then results last until this backend writes WAL;
  *	- bases by version, across transactions.  A version is never reused.
  *
  *-------------------------------------------------------------------------
@@ -25,8 +28,10 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
+#include "executor/instrument.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -236,6 +241,22 @@ forget_results(void)
 		((ResultSet *) lfirst(lc))->valid = false;
 }
 
+/*
+ * A statement on a source is running: has it written since we looked?  Every
+ * change of a permanent table writes WAL, but for wal_level = minimal.
+ */
+static void
+forget_if_written(void)
+{
+	static int64 seen = 0;
+
+	if (!segment_capture_any_in_flight())
+		return;
+	if (pgWalUsage.wal_records != seen || !XLogIsNeeded())
+		forget_results();
+	seen = pgWalUsage.wal_records;
+}
+
 static void
 at_xact_end(XactEvent event, void *arg)
 {
@@ -269,6 +290,13 @@ at_invalidation(Datum arg, Oid relid)
 	forget_results();
 }
 
+/* The body of a function that conditions call may have been replaced. */
+static void
+at_function_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_results();
+}
+
 static void
 register_callbacks(void)
 {
@@ -277,6 +305,7 @@ register_callbacks(void)
 	RegisterXactCallback(at_xact_end, NULL);
 	RegisterSubXactCallback(at_subxact_end, NULL);
 	CacheRegisterRelcacheCallback(at_invalidation, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, at_function_change, (Datum) 0);
 	callbacks_registered = true;
 }
 
@@ -337,6 +366,7 @@ current_result_set(void)
 	ListCell   *lc;
 
 	register_callbacks();
+	forget_if_written();
 	foreach(lc, result_sets)
 	{
 		set = lfirst(lc);

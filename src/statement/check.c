@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 
+#include "catalog/registry.h"
 #include "definition/scan.h"
 #include "statement/statement.h"
 

@@ -47,6 +47,7 @@
 #include "utils/syscache.h"
 
 #include "capture/capture.h"
+#include "catalog/registry.h"
 #include "definition/scan.h"
 #include "refresh/refresh.h"
 #include "statement/statement.h"

@@ -28,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "catalog/registry.h"
 #include "definition/scan.h"
 #include "statement/statement.h"
 

@@ -26,6 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "catalog/registry.h"
 #include "definition/scan.h"
 #include "refresh/refresh.h"
 #include "statement/statement.h"

@@ -8,7 +8,7 @@
 #ifndef SEGMENT_STATEMENT_H
 #define SEGMENT_STATEMENT_H
 
-#include "catalog/registry.h"
+#include "compile/compile.h"
 #include "statement/grammar.h"
 #include "storage/lock.h"
 

@@ -47,6 +47,7 @@
 #include "utils/resowner.h"
 
 #include "capture/capture.h"
+#include "catalog/registry.h"
 #include "refresh/refresh.h"
 #include "statement/statement.h"
 

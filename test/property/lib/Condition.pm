@@ -40,7 +40,7 @@ my %sources = (
 sub new
 {
 	my ($class, %self) = @_;
-	return bless {%self}, $class;
+	return bless { named => 1, %self }, $class;
 }
 
 # Render text with <table> and [subject.column] marks.
@@ -223,7 +223,8 @@ sub filter_term
 	my $term = pick(@terms);
 	my $oracle = $term;
 	my $define = $term;
-	if ($single && chance(40))
+	# unqualified names find the source only where something else in the aggregate names it
+	if ($single && $self->{named} && chance(40))
 	{
 		# drop the source's own qualifier; columns of the subject keep theirs unless the source has none of that name
 		$define =~ s/\b\Q$table\E\.//g;
@@ -241,7 +242,11 @@ sub count_aggregate
 	my $form = weighted([ 6, 'rows' ], [ 4, 'distinct' ], [ 2, 'column' ], [ 1, 'star' ]);
 	my $column = pick(@distinct);
 	return $self->aggregate($self->text("count($name)"), $self->text('count(*)'), $source, $self->filter($name, $source)) if $form eq 'rows';
-	return $self->aggregate($self->text('count(*)'), $self->text('count(*)'), $source, $self->filter($name, $source, 1)) if $form eq 'star';
+	if ($form eq 'star')
+	{
+		local $self->{named} = 0;
+		return $self->aggregate($self->text('count(*)'), $self->text('count(*)'), $source, $self->filter($name, $source, 1));
+	}
 	my $what = $form eq 'distinct' ? "count(DISTINCT $column)" : "count($column)";
 	return $self->aggregate($self->text($what), $self->text($what), $source, $self->filter($name, $source));
 }
@@ -276,9 +281,11 @@ sub bool_aggregate
 {
 	my ($self) = @_;
 	my ($name, $source) = $self->source;
+	local $self->{named} = 0;
 	my $term = $self->filter_term($name, $source, 1);
 	my $function = pick(qw(bool_or bool_and every));
-	return $self->aggregate($self->node("$function(%s)", $term), $self->node("$function(%s)", $term), $source, $self->filter($name, $source));
+	my $filter = $self->filter($name, $source);
+	return $self->aggregate($self->node("$function(%s)", $term), $self->node("$function(%s)", $term), $source, $filter);
 }
 
 sub text_aggregate

@@ -374,7 +374,7 @@ sub refresh_step
 	my $what = weighted([ 5, 'ALL' ], [ 4, pick(@names) ], [ 2, join(', ', some(3, @names)) ]);
 	my $sql = chance(70) ? "DO LANGUAGE segment 'REFRESH SEGMENT $what'" : $what eq 'ALL' ? "SELECT * FROM segment.execute('REFRESH SEGMENT ALL')" : "SELECT segment.refresh('$names[0]')";
 	# in a transaction with an older fixed snapshot a refresh may be refused
-	my $done = $self->execute($session, $sql, may_fail => $session->{level} =~ /REPEATABLE|SERIALIZABLE/);
+	my $done = $self->execute($session, $sql, may_fail => scalar $session->{level} =~ /REPEATABLE|SERIALIZABLE/);
 	$self->{counts}{refreshes}++ if $done;
 	return;
 }
@@ -616,10 +616,10 @@ END
 	{
 		# triggers on the sources themselves read while the statement is running
 		$self->probe_targets($session) or return;
-		$self->execute($session, "SET probe.on = 'on'") or return;
+		$self->execute($session, "SET probe.active = 'on'") or return;
 		$self->write_step($session);
 		$self->write_step($session);
-		$self->execute($session, "SET probe.on = 'off'");
+		$self->execute($session, "SET probe.active = 'off'");
 	}
 	elsif ($kind eq 'cte')
 	{
@@ -665,8 +665,8 @@ END
 		my $other_condition = $self->oracle_condition($session, $other);
 		my $rows = $self->execute($session, "SELECT ((SELECT count(*) FROM public.$name a JOIN public.$other b USING (id)) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND ($other_condition)))::text AS \"join off by\", "
 			  . "((SELECT count(*) FROM public.$name a LEFT JOIN public.$other b USING (id) WHERE b.id IS NULL) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND (($other_condition) IS NOT TRUE)))::text AS \"anti join off by\", "
-			  . "(segment.cardinality(segment.members('public.$name') & segment.members('public.$other')) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND ($other_condition)))::text AS \"bitmap and off by\", "
-			  . "(segment.cardinality(segment.members('public.$name') - segment.members('public.$other')) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND (($other_condition) IS NOT TRUE)))::text AS \"bitmap minus off by\"") or return;
+			  . "(segment.cardinality(segment.members('public.$name') OPERATOR(segment.&) segment.members('public.$other')) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND ($other_condition)))::text AS \"bitmap and off by\", "
+			  . "(segment.cardinality(segment.members('public.$name') OPERATOR(segment.-) segment.members('public.$other')) - (SELECT count(*) FROM public.$subject WHERE ($condition) AND (($other_condition) IS NOT TRUE)))::text AS \"bitmap minus off by\"") or return;
 		my $verdict = verdict($rows->[0]);
 		$self->wrong($session, $name, "with $other: $verdict", $other_condition) if $verdict ne '';
 	}
@@ -691,8 +691,24 @@ END
 	elsif ($kind eq 'preview')
 	{
 		# the definition shown is a definition: it reads back to the same members
-		return if $self->{ddl_session} && $self->{ddl_session} != $session;
-		my $rows = $self->execute($session, "SELECT count(*) AS n FROM public.$name") or return;
+		my $rows = $self->execute($session, "SELECT definition::text AS d, (SELECT setting FROM unnest(settings) AS setting WHERE setting ILIKE 'timezone=%') AS zone FROM segment.segments WHERE segment = 'public.$name'::regclass") or return;
+		return if !@$rows || $session->{in} || $self->{ddl_session};
+		my $shown = $rows->[0]{d};
+		my $zone = $self->segments($session)->{$name}{zone};
+		my $current = $session->{zone};
+		$self->execute($session, "SET TimeZone = '$zone'");
+		my $done = $self->execute($session, "DO LANGUAGE segment \$segment\$CREATE SEGMENT shown$n $shown\$segment\$", may_fail => 1);
+		$self->execute($session, "SET TimeZone = '$current'");
+		if (!$done)
+		{
+			return if $session->{error}{state} =~ $tolerated || $session->{error}{state} eq '42501';
+			$self->fail("the definition shown of $name does not read back: $session->{error}{state} $session->{error}{message}\n$shown");
+		}
+		my $compare = comparison_query("shown$n", $subject, $condition);
+		my $result = $self->execute($session, $compare);
+		my $verdict = $result ? verdict($result->[0]) : '';
+		$self->wrong($session, $name, "the definition shown ($shown): $verdict", $compare) if $verdict ne '';
+		$self->execute($session, "DROP VIEW shown$n");
 	}
 	return;
 }
@@ -780,7 +796,7 @@ sub prepare
 	my @probes = ("CREATE TABLE probe (name text, query text)",
 		"CREATE FUNCTION probe_now() RETURNS text LANGUAGE plpgsql VOLATILE AS \$\$ DECLARE p record; r record; BEGIN FOR p IN SELECT * FROM public.probe LOOP EXECUTE p.query INTO r; "
 		  . "IF to_jsonb(r)::text ~ '\\{-?[0-9]' OR to_jsonb(r) ->> 'size() is off by' <> '0' THEN RAISE WARNING 'PROBE % %', p.name, to_jsonb(r); END IF; END LOOP; RETURN NULL; END \$\$",
-		"CREATE FUNCTION probe_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN IF current_setting('probe.on', true) = 'on' THEN PERFORM public.probe_now(); END IF; RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END \$\$");
+		"CREATE FUNCTION probe_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN IF current_setting('probe.active', true) = 'on' THEN PERFORM public.probe_now(); END IF; RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END \$\$");
 	(my $stable = $probes[1]) =~ s/probe_now/probe_stable/;
 	$stable =~ s/VOLATILE/STABLE/;
 	push @probes, $stable;

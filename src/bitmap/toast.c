@@ -1,0 +1,302 @@
+/*-------------------------------------------------------------------------
+ *
+ * toast.c
+ *		Reading stored bitmaps, whole or in parts.
+ *
+ * A bitmap of a megabyte is cut into some 500 chunks in the TOAST table, and
+ * fetching each of them through the index takes longer than intersecting two
+ * such bitmaps.  But the chunks of a value were written one behind the other.
+ * So after a chunk was found through the index, the next one is looked for in
+ * the next line of the same page, then in the first line of the next page, and
+ * only then through the index again.  A tuple is taken when it carries the
+ * value's OID and the number of the wanted chunk and is visible the way TOAST
+ * tuples are; the index is unique on these two, so it is the one that the
+ * index would have given.
+ *
+ * Anything unexpected (another table access method, a chunk of the wrong
+ * length, a missing one) is left to PostgreSQL's own functions, which know the
+ * right error message.
+ *
+ * Locks: AccessShareLock on the TOAST table and its indexes while reading.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/heaptoast.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/toast_internals.h"
+#include "bitmap/library.h"
+#include "bitmap/toast.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+
+void
+segment_stored_damaged(const char *reason, size_t where)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("stored bitmap is damaged"),
+			 errdetail("At byte %zu: %s.", where, reason)));
+}
+
+/*
+ * The library's memcpy: for a length it knows a bound of, the compiler would
+ * write string instructions here, which are slow to start.
+ */
+static void *(*volatile copy_bytes) (void *, const void *, size_t) = memcpy;
+
+static int32
+chunk_size(const SegmentStored *stored, int32 chunk)
+{
+	return Min(TOAST_MAX_CHUNK_SIZE, (int32) stored->size - chunk * TOAST_MAX_CHUNK_SIZE);
+}
+
+/* The data of a TOAST tuple if it is this chunk, else NULL. */
+static const char *
+chunk_data(const SegmentStored *stored, HeapTuple tuple, int32 chunk)
+{
+	TupleDesc	descriptor = RelationGetDescr(stored->table);
+	bool		isnull;
+	struct varlena *data;
+
+	if (DatumGetObjectId(fastgetattr(tuple, 1, descriptor, &isnull)) != stored->value || isnull ||
+		DatumGetInt32(fastgetattr(tuple, 2, descriptor, &isnull)) != chunk || isnull)
+		return NULL;
+	data = (struct varlena *) DatumGetPointer(fastgetattr(tuple, 3, descriptor, &isnull));
+	if (isnull || (VARATT_IS_EXTENDED(data) && !VARATT_IS_SHORT(data)))
+		return NULL;
+	if (VARSIZE_ANY_EXHDR(data) != chunk_size(stored, chunk))
+		return NULL;
+	return VARDATA_ANY(data);
+}
+
+/*
+ * Read chunks from "chunk" on, as long as they stand one behind the other from
+ * this line of a page on.  Returns how many were read; *to moves with them.
+ */
+static int32
+read_page(SegmentStored *stored, BlockNumber block, OffsetNumber line, int32 chunk, int32 last,
+		  char **to)
+{
+	Buffer		buffer = ReadBuffer(stored->table, block);
+	int32		first = chunk;
+	Page		page;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buffer);
+	for (; chunk <= last && line <= PageGetMaxOffsetNumber(page); chunk++, line++)
+	{
+		ItemId		item = PageGetItemId(page, line);
+		HeapTupleData tuple;
+		const char *data;
+
+		if (!ItemIdIsNormal(item))
+			break;
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
+		tuple.t_len = ItemIdGetLength(item);
+		tuple.t_tableOid = RelationGetRelid(stored->table);
+		ItemPointerSet(&tuple.t_self, block, line);
+		data = chunk_data(stored, &tuple, chunk);
+		if (data == NULL || !HeapTupleSatisfiesVisibility(&tuple, &stored->snapshot, buffer))
+			break;
+		copy_bytes(*to, data, chunk_size(stored, chunk));
+		*to += chunk_size(stored, chunk);
+		stored->at = tuple.t_self;
+		stored->atChunk = chunk;
+	}
+	UnlockReleaseBuffer(buffer);
+	return chunk - first;
+}
+
+/* Read one chunk through the index; false if it is not as it should be. */
+static bool
+read_by_index(SegmentStored *stored, int32 chunk, char **to)
+{
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	const char *data = NULL;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(stored->value));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(chunk));
+	scan = systable_beginscan_ordered(stored->table, stored->indexes[stored->index],
+									  &stored->snapshot, 2, keys);
+	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (tuple != NULL)
+		data = chunk_data(stored, tuple, chunk);
+	if (data != NULL)
+	{
+		copy_bytes(*to, data, chunk_size(stored, chunk));
+		*to += chunk_size(stored, chunk);
+		stored->at = tuple->t_self;
+		stored->atChunk = chunk;
+	}
+	systable_endscan_ordered(scan);
+	return data != NULL;
+}
+
+/* Read these chunks, both inclusive; false if one is not as it should be. */
+static bool
+read_chunks(SegmentStored *stored, char *to, int32 first, int32 last)
+{
+	BlockNumber blocks = RelationGetNumberOfBlocks(stored->table);
+
+	for (int32 chunk = first; chunk <= last;)
+	{
+		int32		n = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		if (stored->atChunk >= 0 && stored->atChunk == chunk - 1)
+		{
+			BlockNumber block = ItemPointerGetBlockNumber(&stored->at);
+			OffsetNumber line = ItemPointerGetOffsetNumber(&stored->at);
+
+			if (line % 4 != 0 || block + 1 >= blocks)
+				n = read_page(stored, block, line + 1, chunk, last, &to);
+			if (n == 0 && block + 1 < blocks)
+				n = read_page(stored, block + 1, FirstOffsetNumber, chunk, last, &to);
+		}
+		if (n == 0)
+		{
+			if (!read_by_index(stored, chunk, &to))
+				return false;
+			n = 1;
+		}
+		chunk += n;
+	}
+	return true;
+}
+
+/* Prepare reading from the TOAST table; false if it is not as we know it. */
+static bool
+open_table(SegmentStored *stored, struct varlena *pointer)
+{
+	struct varatt_external external;
+
+	VARATT_EXTERNAL_GET_POINTER(external, pointer);
+	if (VARATT_EXTERNAL_IS_COMPRESSED(external))
+		return false;
+
+	stored->table = table_open(external.va_toastrelid, AccessShareLock);
+	if (stored->table->rd_tableam != GetHeapamTableAmRoutine())
+	{
+		table_close(stored->table, AccessShareLock);
+		return false;
+	}
+	stored->index = toast_open_indexes(stored->table, AccessShareLock, &stored->indexes,
+									   &stored->nindexes);
+	stored->pointer = pointer;
+	stored->value = external.va_valueid;
+	stored->size = VARATT_EXTERNAL_GET_EXTSIZE(external);
+	memset(&stored->snapshot, 0, sizeof(stored->snapshot));
+	stored->snapshot.snapshot_type = SNAPSHOT_TOAST;
+	stored->atChunk = stored->cachedChunk = -1;
+	stored->cache = NULL;
+	stored->bytes = NULL;
+	return true;
+}
+
+void
+segment_stored_open(SegmentStored *stored, Datum datum)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
+
+	if (!VARATT_IS_EXTERNAL_ONDISK(value) || !open_table(stored, value))
+	{
+		value = PG_DETOAST_DATUM_PACKED(datum);
+		stored->bytes = VARDATA_ANY(value);
+		stored->size = VARSIZE_ANY_EXHDR(value);
+	}
+}
+
+void
+segment_stored_close(SegmentStored *stored)
+{
+	if (stored->bytes == NULL)
+	{
+		toast_close_indexes(stored->indexes, stored->nindexes, AccessShareLock);
+		table_close(stored->table, AccessShareLock);
+	}
+}
+
+/* One chunk is odd: read everything in PostgreSQL's own way. */
+static void
+give_up(SegmentStored *stored)
+{
+	struct varlena *value = detoast_attr(stored->pointer);
+
+	segment_stored_close(stored);
+	stored->bytes = VARDATA(value);
+	stored->size = VARSIZE(value) - VARHDRSZ;
+}
+
+/* Copy a part of one chunk, through the cache. */
+static bool
+read_part(SegmentStored *stored, char *to, int32 chunk, size_t offset, size_t n)
+{
+	if (stored->cachedChunk != chunk)
+	{
+		if (stored->cache == NULL)
+			stored->cache = palloc(TOAST_MAX_CHUNK_SIZE);
+		stored->cachedChunk = -1;
+		if (!read_chunks(stored, stored->cache, chunk, chunk))
+			return false;
+		stored->cachedChunk = chunk;
+	}
+	memcpy(to, stored->cache + offset, n);
+	return true;
+}
+
+static bool
+read_from_table(SegmentStored *stored, char *to, size_t offset, size_t n)
+{
+	while (n > 0)
+	{
+		int32		chunk = offset / TOAST_MAX_CHUNK_SIZE;
+		size_t		within = offset % TOAST_MAX_CHUNK_SIZE;
+		size_t		part = Min(n, chunk_size(stored, chunk) - within);
+
+		if (!read_part(stored, to, chunk, within, part))
+			return false;
+		to += part;
+		offset += part;
+		n -= part;
+	}
+	return true;
+}
+
+void
+segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n)
+{
+	if (offset > stored->size || n > stored->size - offset)
+		segment_stored_damaged("unexpected end", stored->size);
+	if (stored->bytes == NULL && !read_from_table(stored, to, offset, n))
+		give_up(stored);
+	if (stored->bytes != NULL)
+		memcpy(to, stored->bytes + offset, n);
+}
+
+struct varlena *
+segment_stored_fetch(Datum datum)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
+	SegmentStored stored;
+	bool		good;
+
+	if (!VARATT_IS_EXTERNAL_ONDISK(value) || !open_table(&stored, value))
+		return PG_DETOAST_DATUM(datum);
+	value = segment_scratch_alloc(VARHDRSZ + (Size) stored.size);
+	SET_VARSIZE(value, VARHDRSZ + (Size) stored.size);
+	good = stored.size == 0 ||
+		read_chunks(&stored, VARDATA(value), 0, (stored.size - 1) / TOAST_MAX_CHUNK_SIZE);
+	segment_stored_close(&stored);
+	return good ? value : PG_DETOAST_DATUM(datum);
+}

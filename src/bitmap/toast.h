@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * toast.h
+ *		Reading stored bitmaps, whole or in parts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_BITMAP_TOAST_H
+#define SEGMENT_BITMAP_TOAST_H
+
+#include "compat.h"
+#include "storage/itemptr.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+/* The bytes of a bitmap, wherever they are. */
+typedef struct SegmentStored
+{
+	uint32		size;
+	const char *bytes;			/* in memory, or NULL: in the TOAST table */
+
+	/* in the TOAST table */
+	struct varlena *pointer;
+	Oid			value;
+	Relation	table;
+	Relation   *indexes;
+	int			nindexes;
+	int			index;			/* the valid one */
+	SnapshotData snapshot;
+	ItemPointerData at;			/* where chunk "atChunk" is; -1: nothing read
+								 * yet */
+	int32		atChunk;
+	int32		cachedChunk;	/* in cache; -1: none */
+	char	   *cache;
+} SegmentStored;
+
+extern void segment_stored_open(SegmentStored *stored, Datum datum);
+extern void segment_stored_close(SegmentStored *stored);
+
+/* Copy bytes "offset" up to offset + n; DATA_CORRUPTED when they are beyond the end. */
+extern void segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n);
+
+/* As PG_DETOAST_DATUM, faster for large values. */
+extern struct varlena *segment_stored_fetch(Datum datum);
+
+pg_noreturn extern void segment_stored_damaged(const char *reason, size_t where);
+
+#endif							/* SEGMENT_BITMAP_TOAST_H */
