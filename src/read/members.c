@@ -407,6 +407,7 @@ typedef struct Closure
 {
 	List	   *compiled;		/* of SegmentCompiled *, the segment itself first */
 	List	   *entries;		/* of SegmentEntry *, in step; NULL: not registered */
+	bool		broken;			/* one that it refers to is no segment any more */
 } Closure;
 
 /* The segment and all that it refers to, each once. */
@@ -420,7 +421,13 @@ collect_closure(Oid viewId, Closure *closure)
 	foreach(lc, closure->compiled)
 		if (((SegmentCompiled *) lfirst(lc))->viewId == viewId)
 			return;
-	compiled = segment_catalog_compiled(viewId, false);
+	compiled = segment_catalog_compiled(viewId, closure->compiled != NIL);
+	if (compiled == NULL)
+	{
+		/* a view changed by hand: the evaluation will say so */
+		closure->broken = true;
+		return;
+	}
 	closure->compiled = lappend(closure->compiled, (void *) compiled);
 	closure->entries = lappend(closure->entries, segment_catalog_lookup(viewId));
 	foreach(lc, compiled->inner)
@@ -536,6 +543,8 @@ find_standing(SegmentStanding *standing, ResultSet *set, Closure *closure)
 		standing->full = FULL_UNBUILT;
 	else if (standing->state.status != SEGMENT_BUILT)
 		standing->full = standing->state.status == SEGMENT_FAILED ? FULL_FAILED : FULL_UNBUILT;
+	else if (closure->broken)
+		standing->full = FULL_UNBUILT;
 
 	/* look at the sources in any case: a refresh wants to know */
 	foreach(lc, closure->compiled)
@@ -572,7 +581,7 @@ find_standing(SegmentStanding *standing, ResultSet *set, Closure *closure)
 static SegmentStanding *
 make_standing(ResultSet *set, Oid viewId)
 {
-	Closure		closure = {NIL, NIL};
+	Closure		closure = {NIL, NIL, false};
 	SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
 
 	collect_closure(viewId, &closure);
@@ -618,7 +627,7 @@ segment_read_standing(Oid viewId)
 bool
 segment_read_is_tracked(Oid viewId)
 {
-	Closure		closure = {NIL, NIL};
+	Closure		closure = {NIL, NIL, false};
 	Oid			untracked;
 	ListCell   *lc;
 
