@@ -413,6 +413,7 @@ typedef struct Closure
 {
 	List	   *compiled;		/* of SegmentCompiled *, the segment itself first */
 	List	   *entries;		/* of SegmentEntry *, in step; NULL: not registered */
+	bool		broken;			/* one that it refers to is no segment any more */
 } Closure;
 
 /* The segment and all that it refers to, each once. */
@@ -426,7 +427,13 @@ collect_closure(Oid viewId, Closure *closure)
 	foreach(lc, closure->compiled)
 		if (((SegmentCompiled *) lfirst(lc))->viewId == viewId)
 			return;
-	compiled = segment_catalog_compiled(viewId, false);
+	compiled = segment_catalog_compiled(viewId, closure->compiled != NIL);
+	if (compiled == NULL)
+	{
+		/* a view changed by hand: the evaluation will say so */
+		closure->broken = true;
+		return;
+	}
 	closure->compiled = lappend(closure->compiled, (void *) compiled);
 	closure->entries = lappend(closure->entries, segment_catalog_lookup(viewId));
 	foreach(lc, compiled->inner)
@@ -619,8 +626,9 @@ check_clock(SegmentStanding *standing)
 	return FULL_NOT;
 }
 
+/* broken: something it refers to is no segment any more */
 static void
-find_standing(SegmentStanding *standing, ResultSet *set)
+find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 {
 	ListCell   *lc;
 	ListCell   *lc2;
@@ -628,6 +636,8 @@ find_standing(SegmentStanding *standing, ResultSet *set)
 	standing->hasState = read_state(standing->entry, &standing->state, &standing->epoch);
 	standing->clock = effective_clock(standing);
 	standing->full = check_base(standing);
+	if (standing->full == FULL_NOT && broken)
+		standing->full = FULL_UNBUILT;
 
 	/* look at the sources in any case: a refresh wants to know */
 	forboth(lc, standing->closure, lc2, standing->entries)
@@ -667,7 +677,7 @@ find_standing(SegmentStanding *standing, ResultSet *set)
 static SegmentStanding *
 make_standing(ResultSet *set, Oid viewId)
 {
-	Closure		closure = {NIL, NIL};
+	Closure		closure = {NIL, NIL, false};
 	SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
 
 	collect_closure(viewId, &closure);
@@ -676,7 +686,7 @@ make_standing(ResultSet *set, Oid viewId)
 	standing->closure = closure.compiled;
 	standing->entries = closure.entries;
 	standing->fingerprint = closure_fingerprint(&closure);
-	find_standing(standing, set);
+	find_standing(standing, set, closure.broken);
 	return standing;
 }
 
@@ -715,7 +725,7 @@ segment_read_standing(Oid viewId)
 bool
 segment_read_is_tracked(Oid viewId)
 {
-	Closure		closure = {NIL, NIL};
+	Closure		closure = {NIL, NIL, false};
 	Oid			untracked;
 	ListCell   *lc;
 

@@ -255,7 +255,40 @@ handle_constant(Datum handle)
 	return makeConst(type, -1, InvalidOid, 8, handle, false, FLOAT8PASSBYVAL);
 }
 
-/* holds(id, key, condition) as probe(handle, key), or NULL. */
+/* Can an outer join make NULLs of this table's columns? */
+static bool
+is_nullable(Node *node, int varno, bool nullable)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	check_stack_depth();
+	if (IsA(node, RangeTblRef))
+		return nullable && ((RangeTblRef *) node)->rtindex == varno;
+	if (IsA(node, FromExpr))
+	{
+		foreach(lc, ((FromExpr *) node)->fromlist)
+			if (is_nullable(lfirst(lc), varno, nullable))
+				return true;
+	}
+	else if (IsA(node, JoinExpr))
+	{
+		JoinExpr   *join = (JoinExpr *) node;
+
+		return is_nullable(join->larg, varno,
+						   nullable || join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL) ||
+			is_nullable(join->rarg, varno,
+						nullable || join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL);
+	}
+	return false;
+}
+
+/*
+ * holds(id, key, condition) as probe(handle, key), or NULL.  Not for a table
+ * under an outer join: of the row of NULLs that it makes, the condition may be
+ * true.  (A segment's view there is a query of its own.)
+ */
 static Node *
 simplify_holds(PlannerInfo *root, FuncExpr *call)
 {
@@ -274,6 +307,7 @@ simplify_holds(PlannerInfo *root, FuncExpr *call)
 	rte = rt_fetch(key->varno, root->parse->rtable);
 	if (compiled == NULL || rte->rtekind != RTE_RELATION || rte->relid != compiled->subject ||
 		key->varattno != compiled->keyAttno ||
+		is_nullable((Node *) root->parse->jointree, key->varno, false) ||
 		!same_condition(root, compiled, key->varno, lthird(call->args)))
 		return NULL;
 	return (Node *) makeFuncExpr(our_function("probe", key->vartype), BOOLOID,
