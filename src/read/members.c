@@ -29,6 +29,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "executor/instrument.h"
@@ -61,6 +62,7 @@
 /* A base in memory. */
 typedef struct CachedBase
 {
+	Oid			table;			/* segment.chunk: ids and versions begin anew with the extension */
 	int32		id;
 	int64		version;
 	SegmentBitmap *members;
@@ -150,16 +152,23 @@ trim_bases(void)
 	}
 }
 
+static Oid
+chunk_table(void)
+{
+	return get_relname_relid("chunk", get_namespace_oid("segment", false));
+}
+
 static CachedBase *
 find_base(int32 id, int64 version)
 {
+	Oid			table = chunk_table();
 	ListCell   *lc;
 
 	foreach(lc, bases)
 	{
 		CachedBase *base = lfirst(lc);
 
-		if (base->id == id && base->version == version)
+		if (base->id == id && base->version == version && base->table == table)
 			return base;
 	}
 	return NULL;
@@ -194,6 +203,7 @@ get_base(const SegmentState *state)
 		members = segment_chunk_load(state->id, GetActiveSnapshot());
 		MemoryContextSwitchTo(base_context);
 		base = palloc0(sizeof(CachedBase));
+		base->table = chunk_table();
 		base->id = state->id;
 		base->version = state->version;
 		base->members = members;
