@@ -20,11 +20,13 @@
  */
 #include "postgres.h"
 
+#include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -160,7 +162,7 @@ static Var *
 link_column(Node *qual, CombineContext *context)
 {
 	if (!is_opclause(qual) || list_length(((OpExpr *) qual)->args) != 2 ||
-		!op_mergejoinable(((OpExpr *) qual)->opno, exprType(linitial(((OpExpr *) qual)->args))))
+		get_op_opfamily_strategy(((OpExpr *) qual)->opno, INTEGER_BTREE_FAM_OID) != BTEqualStrategyNumber)
 		return NULL;
 	for (int i = 0; i < 2; i++)
 	{
@@ -382,12 +384,42 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	return (Node *) var;
 }
 
+static Node *pull_aggregates(Node *node, CombineContext *context);
+
+/*
+ * CASE and COALESCE promise not to evaluate what they do not need, and an
+ * aggregate that is pulled out is computed for every subject and may fail: only
+ * what they evaluate first, and so always, is entered.
+ */
+static Node *
+pull_from_first(Node *node, CombineContext *context)
+{
+	if (IsA(node, CoalesceExpr))
+	{
+		CoalesceExpr *coalesce = copyObject((CoalesceExpr *) node);
+
+		linitial(coalesce->args) = pull_aggregates(linitial(coalesce->args), context);
+		return (Node *) coalesce;
+	}
+	else
+	{
+		CaseExpr   *choice = copyObject((CaseExpr *) node);
+		CaseWhen   *first = linitial(choice->args);
+
+		choice->arg = (Expr *) pull_aggregates((Node *) choice->arg, context);
+		first->expr = (Expr *) pull_aggregates((Node *) first->expr, context);
+		return (Node *) choice;
+	}
+}
+
 /* Replace the correlated aggregates of a condition; subqueries are not entered. */
 static Node *
 pull_aggregates(Node *node, CombineContext *context)
 {
 	if (node == NULL)
 		return NULL;
+	if (IsA(node, CaseExpr) || IsA(node, CoalesceExpr))
+		return pull_from_first(node, context);
 	if (IsA(node, SubLink))
 	{
 		List	   *rest;
@@ -481,6 +513,13 @@ put_clock(Node *node, void *context)
 											 list_make2(today, put_clock(linitial(call->args), context)),
 											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 			default:
+				/* the clock may be in an argument's default */
+				if (segment_scope_arguments(call) != call->args)
+				{
+					call = copyObject(call);
+					call->args = segment_scope_arguments(call);
+					return expression_tree_mutator((Node *) call, put_clock, context);
+				}
 				break;
 		}
 	}

@@ -29,6 +29,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "executor/instrument.h"
@@ -152,6 +153,12 @@ trim_bases(void)
 			return;
 		drop_base(oldest);
 	}
+}
+
+static Oid
+chunk_table(void)
+{
+	return get_relname_relid("chunk", get_namespace_oid("segment", false));
 }
 
 static CachedBase *
