@@ -21,7 +21,7 @@ my %oracle = (
 	german => "country = 'DE'",
 	rich => 'EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = customers.id AND o.amount > (SELECT avg(amount) FROM orders))',
 	recent => "(SELECT max(placed_at) FROM orders o WHERE o.customer_id = customers.id) > now() - interval '30 days'");
-$oracle{both} = "(($oracle{spender}) AND ($oracle{german}))";
+$oracle{pair} = "(($oracle{spender}) AND ($oracle{german}))";
 
 $primary->safe_psql('postgres', q{
 	CREATE EXTENSION segmentation;
@@ -36,7 +36,7 @@ $primary->safe_psql('postgres', q{
 		CREATE SEGMENT german ON customers WHERE country = 'DE';
 		CREATE SEGMENT rich ON customers WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = customers.id AND o.amount > (SELECT avg(amount) FROM orders));
 		CREATE SEGMENT recent ON customers WHERE max(orders.placed_at) > now() - interval '30 days';
-		CREATE SEGMENT both AS spender & german
+		CREATE SEGMENT pair AS spender & german
 	$$;
 });
 
