@@ -57,6 +57,7 @@ SELECT '{1,2}'::bitmap = '{1-2}', '{1,2}'::bitmap <> '{1-2}', '{1,2}'::bitmap = 
 SELECT (range(1, 2) | range(5, 6))::bytea = '{1,2,5,6}'::bitmap::bytea,
        (range(1, 100) - range(3, 100))::bytea = ARRAY[1, 2]::bigint[]::bitmap::bytea,
        (range(0, 200000) & '{1,2,4,5,70000,70001}') = '{1,2,4,5,70000,70001}',
+       (range(1, 3))::bytea = '{1,2,3}'::bitmap::bytea,
        (range(0, 65535) - range(4, 60000) - range(60003, 65535) - '{1}') = '{0,2,3,60001,60002}';
 
 -- order

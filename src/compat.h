@@ -17,6 +17,8 @@
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
 #include "utils/acl.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
 #include "utils/relcache.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
@@ -131,6 +133,42 @@ segment_compat_clear_rights(Query *query)
 #else
 	foreach(lc, query->rtable)
 		((RangeTblEntry *) lfirst(lc))->checkAsUser = InvalidOid;
+#endif
+}
+
+/* DecodeDateTime() has one argument more since 16. */
+static inline int
+segment_compat_decode_datetime(char **field, int *ftype, int nf, int *dtype,
+							   struct pg_tm *tm, fsec_t *fsec, int *tz)
+{
+#if PG_VERSION_NUM >= 160000
+	DateTimeErrorExtra extra;
+
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &extra);
+#else
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz);
+#endif
+}
+
+/* Memory for the "extra" of a setting. */
+static inline void *
+segment_compat_guc_malloc(size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
+#endif
+}
+
+/* Is this the range table entry for grouped columns (18)? */
+static inline bool
+segment_compat_is_group(RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 180000
+	return rte->rtekind == RTE_GROUP;
+#else
+	return false;
 #endif
 }
 

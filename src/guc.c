@@ -9,12 +9,17 @@
 
 #include <limits.h>
 
+#include "compat.h"
 #include "guc.h"
 #include "testing.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 int			segment_guc_bitmap_output = SEGMENT_BITMAP_OUTPUT_RANGES;
 int			segment_guc_cache_size = 64 * 1024;
+int64		segment_guc_clock = 0;
+static char *clock_setting = NULL;
 #ifdef SEGMENTATION_MUTANTS
 char	   *segment_mutant = NULL;
 #endif
@@ -25,6 +30,57 @@ static const struct config_enum_entry bitmap_output_options[] = {
 	{"hex", SEGMENT_BITMAP_OUTPUT_HEX, false},
 	{NULL, 0, false}
 };
+
+static int64 *
+guc_malloc_int64(int64 value)
+{
+	/* what hangs on a setting must come from malloc, or from guc_malloc() since 16 */
+	int64	   *copy = segment_compat_guc_malloc(sizeof(int64));
+
+	if (copy != NULL)
+		*copy = value;
+	return copy;
+}
+
+/* An absolute instant, which needs no catalog to be read: 'infinity' and 'now' are none. */
+static bool
+check_clock(char **newval, void **extra, GucSource source)
+{
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	int			nf;
+	int			dtype;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz = 0;
+	TimestampTz clock = 0;
+	int64	   *result;
+
+	if (**newval != '\0')
+	{
+		if (ParseDateTime(*newval, work, sizeof(work), field, ftype, MAXDATEFIELDS, &nf) != 0 ||
+			segment_compat_decode_datetime(field, ftype, nf, &dtype, &tm, &fsec, &tz) != 0 ||
+			dtype != DTK_DATE || tm2timestamp(&tm, fsec, &tz, &clock) != 0)
+		{
+			GUC_check_errdetail("It must be a date and time, or empty.");
+			return false;
+		}
+		if (clock == 0)
+			clock = 1;			/* 2000-01-01 00:00 UTC, a microsecond later */
+	}
+	result = guc_malloc_int64(clock);
+	if (result == NULL)
+		return false;
+	*extra = result;
+	return true;
+}
+
+static void
+assign_clock(const char *newval, void *extra)
+{
+	segment_guc_clock = extra ? *(int64 *) extra : 0;
+}
 
 void
 segment_guc_init(void)
@@ -60,6 +116,16 @@ segment_guc_init(void)
 							   0,
 							   NULL, NULL, NULL);
 #endif
+
+	DefineCustomStringVariable("segmentation.clock",
+							   "What now() means to segments, instead of the real time.",
+							   "For tests, and for reads that ask who will be a member at another time. A clock before that "
+							   "of a segment's base means evaluation in full; a refresh stamps the base with it. Empty is the real time.",
+							   &clock_setting,
+							   "",
+							   PGC_SUSET,
+							   GUC_NOT_IN_SAMPLE,
+							   check_clock, assign_clock, NULL);
 
 	/* behind the last setting */
 	MarkGUCPrefixReserved("segmentation");

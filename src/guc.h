@@ -21,6 +21,9 @@ extern int	segment_guc_bitmap_output;
 /* segmentation.cache_size, in kB: bases that one session keeps */
 extern int	segment_guc_cache_size;
 
+/* segmentation.clock as an instant; 0 = not set: the real clock */
+extern int64 segment_guc_clock;
+
 /* Define all settings; from _PG_init. */
 extern void segment_guc_init(void);
 

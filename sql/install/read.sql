@@ -61,6 +61,29 @@ CREATE FUNCTION segment.clock(segment regclass) RETURNS timestamptz
 COMMENT ON FUNCTION segment.clock(regclass) IS
 	'what now() means in a read of this segment: the reader''s now(), but never before the clock of the base';
 
+-- What deadlines are computed with; see src/read/flip.c and src/compile/clock.c.
+CREATE FUNCTION segment.next_flip(x timestamptz, shift interval, form integer, clock timestamptz) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'segmentation_next_flip_tz' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.next_flip(x timestamp, shift interval, form integer, clock timestamptz) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'segmentation_next_flip_local' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.shift(x timestamptz, span interval, sign integer) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'segmentation_shift_tz' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.shift(x timestamp, span interval, sign integer) RETURNS timestamp
+	AS 'MODULE_PATHNAME', 'segmentation_shift_local' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION segment.next_flip(timestamptz, interval, integer, timestamptz) IS
+	'when a comparison of x with the clock plus shift may next change, NULL for never; form 0: now(), 1: localtimestamp, 2: current_date';
+COMMENT ON FUNCTION segment.next_flip(timestamp, interval, integer, timestamptz) IS
+	'the same for a timestamp without time zone, compared in the session''s zone';
+COMMENT ON FUNCTION segment.shift(timestamptz, interval, integer) IS
+	'x plus (sign 1) or minus (-1) the length of span, a month being 30 days and a day 24 hours; NULL when out of range';
+COMMENT ON FUNCTION segment.shift(timestamp, interval, integer) IS
+	'x plus (sign 1) or minus (-1) the length of span, a month being 30 days and a day 24 hours; NULL when out of range';
+
+CREATE FUNCTION segment.due(segment regclass, until timestamptz) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'segmentation_due' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION segment.due(regclass, timestamptz) IS
+	'how many subjects have a deadline up to an instant, early ones included; all, when the clock changes everybody by then';
+
 CREATE FUNCTION segment.segments_of(subject_table regclass, id bigint) RETURNS SETOF regclass
 	AS 'MODULE_PATHNAME', 'segmentation_segments_of' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10 COST 1000;
 COMMENT ON FUNCTION segment.segments_of(regclass, bigint) IS

@@ -21,6 +21,7 @@ CREATE TABLE segment.state (
 	evaluated    bigint NOT NULL,       -- subjects that the last refresh evaluated; -1 = all
 	cost_ms      float8 NOT NULL,       -- of the last refresh, the segment's share
 	refreshed_at timestamptz NOT NULL,
+	due          timestamptz NOT NULL,  -- when the clock may change everybody; infinity = never
 	message      text                   -- why it is unbuilt or failed
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 
@@ -34,8 +35,18 @@ CREATE TABLE segment.chunk (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 ALTER TABLE segment.chunk ALTER COLUMN ids SET STORAGE EXTERNAL;
 
-REVOKE ALL ON segment.epoch, segment.state, segment.chunk FROM PUBLIC;
+-- When the clock may change subjects: buckets of subjects, fine near, coarse far (src/catalog/deadline.c).
+CREATE TABLE segment.deadline (
+	id    integer NOT NULL,             -- segment.segment.id
+	start timestamptz NOT NULL,         -- the bucket is due from here on
+	ids   segment.bitmap NOT NULL,
+	PRIMARY KEY (id, start)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+ALTER TABLE segment.deadline ALTER COLUMN ids SET STORAGE EXTERNAL;
+
+REVOKE ALL ON segment.epoch, segment.state, segment.chunk, segment.deadline FROM PUBLIC;
 REVOKE ALL ON SEQUENCE segment.version_seq FROM PUBLIC;
 COMMENT ON TABLE segment.epoch IS 'snapshots and clocks that segment bases stand for; internal';
 COMMENT ON TABLE segment.state IS 'what is materialised of each segment; internal, see segment.status';
+COMMENT ON TABLE segment.deadline IS 'when subjects may change without a write; internal, see segment.due()';
 COMMENT ON TABLE segment.chunk IS 'members of segments as of their last refresh; internal, see segment.members()';

@@ -493,13 +493,86 @@ segment_container_max(const SegmentContainer *container)
 	return 0;
 }
 
+/* Runs of consecutive ids in ascending 16-bit values. */
+SEGMENT_FAST_LOOP
+static uint32
+count_array_runs(const char *bytes, uint32 n)
+{
+	uint32		runs = 1;
+
+#ifdef WORDS_BIGENDIAN
+	for (uint32 i = 1; i < n; i++)
+		runs += segment_read16(bytes + 2 * i) != segment_read16(bytes + 2 * (i - 1)) + 1;
+#else
+	const loose16 *values = (const loose16 *) bytes;
+
+	for (uint32 i = 1; i < n; i++)
+		runs += (uint16) (values[i] - values[i - 1]) != 1;
+#endif
+	return runs;
+}
+
+/* Runs in a bitset container: a run begins at each bit whose lower neighbour is clear. */
+static uint32
+count_bitset_runs(const char *bytes)
+{
+	uint32		runs = 0;
+	uint64		carry = 0;
+
+	for (int i = 0; i < SEGMENT_BITSET_BYTES / 8; i++)
+	{
+		uint64		word = segment_read64(bytes + 8 * i);
+
+		runs += pg_popcount64(word & ~(word << 1 | carry));
+		carry = word >> 63;
+	}
+	return runs;
+}
+
+/* Is each container in the form that the top of this file calls canonical? */
+static bool
+is_canonical_container(const SegmentContainer *container)
+{
+	uint32		nruns = container->nruns;
+	size_t		plain = container->cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET_BYTES :
+		2 * container->cardinality;
+
+	if (container->kind == SEGMENT_ARRAY)
+		nruns = count_array_runs(container->bytes, container->cardinality);
+	else if (container->kind == SEGMENT_BITSET)
+		nruns = count_bitset_runs(container->bytes);
+	return (2 + 4 * (size_t) nruns < plain) == (container->kind == SEGMENT_RUN);
+}
+
+bool
+segment_format_is_canonical(const SegmentBucket *bucket)
+{
+	bool		anyRun = false;
+
+	if (bucket->ncontainers == 0)
+		return false;
+	if (bucket->runFlags != NULL && bucket->ncontainers % 8 != 0 &&
+		bucket->runFlags[bucket->ncontainers / 8] >> (bucket->ncontainers % 8) != 0)
+		return false;
+	for (uint32 i = 0; i < bucket->ncontainers; i++)
+	{
+		SegmentContainer container;
+
+		segment_format_container(bucket, i, &container);
+		if (!is_canonical_container(&container))
+			return false;
+		anyRun |= container.kind == SEGMENT_RUN;
+	}
+	return anyRun == (bucket->runFlags != NULL);
+}
+
 /* Would this container be as short as an array? */
 static bool
 is_undecided(const SegmentContainer *container)
 {
 	return container->kind == SEGMENT_RUN &&
 		container->cardinality <= SEGMENT_ARRAY_MAX &&
-		container->cardinality <= 2 * container->nruns;
+		container->cardinality <= 2 * container->nruns + 1;
 }
 
 /* Write a run container as an array; returns the byte behind it. */

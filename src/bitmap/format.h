@@ -135,6 +135,9 @@ extern uint32 segment_container_rank(const SegmentContainer *container, uint16 l
 extern uint16 segment_container_min(const SegmentContainer *container);
 extern uint16 segment_container_max(const SegmentContainer *container);
 
+/* Are checked bytes of a bucket in canonical form? */
+extern bool segment_format_is_canonical(const SegmentBucket *bucket);
+
 /*
  * The bytes of a bucket with every run container that an array would serve as
  * well turned into one.  Returns the new size; out has room for

@@ -434,7 +434,7 @@ SQL_FUNCTION(run_optimize)
 	IN_SCRATCH;
 	SegmentBitmap *set = SEGMENT_GETARG(0);
 
-	segment_set_thaw(set);
+	segment_set_canonicalize(set);
 	RETURN_SET(set);
 }
 

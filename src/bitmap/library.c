@@ -101,19 +101,12 @@ in_arena(const void *chunk)
 	return (const char *) chunk >= arena.start && (const char *) chunk < arena.start + arena.size;
 }
 
-static void
-leave_scratch(void)
-{
-	if (scratch != NULL && arena.missed > 0)
-		MemoryContextReset(scratch);
-}
-
 /* Give back what an ERROR has left. */
 static void
 at_end_of_transaction(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
-		leave_scratch();
+		MemoryContextReset(scratch);
 }
 
 MemoryContext
@@ -149,7 +142,7 @@ void
 segment_scratch_leave(MemoryContext caller)
 {
 	MemoryContextSwitchTo(caller);
-	leave_scratch();
+	MemoryContextReset(scratch);
 }
 
 static void *

@@ -27,6 +27,9 @@
 
 #define FULL_SLOT PG_UINT32_MAX
 
+/* Results of so many containers are kept as bytes. */
+#define COMPACT_FROM 8192
+
 void
 segment_too_large(void)
 {
@@ -73,9 +76,12 @@ clear_slot(SegmentSlot *slot)
 {
 	if (slot->map != NULL)
 		croaring.bitmap_free(slot->map);
+	if (slot->owned)
+		pfree(unconstify(char *, slot->bytes));
 	slot->map = NULL;
 	slot->bytes = NULL;
 	slot->size = 0;
+	slot->owned = false;
 }
 
 void
@@ -104,6 +110,16 @@ insert_slot(SegmentBitmap *set, uint32 i)
 	memmove(set->slots + i + 1, set->slots + i, sizeof(SegmentSlot) * (Size) (set->nslots - i));
 	set->nslots++;
 	return &set->slots[i];
+}
+
+static void
+set_slot(SegmentSlot *slot, uint32 high, roaring_bitmap_t *map)
+{
+	slot->high = high;
+	slot->size = 0;
+	slot->owned = false;
+	slot->bytes = NULL;
+	slot->map = map;
 }
 
 /* Take away the slots from first up to, not including, last. */
@@ -162,6 +178,24 @@ segment_slot_map(const SegmentBitmap *set, uint32 i)
 	return slot->map;
 }
 
+/* A copy of a slot, in the current context. */
+static void
+copy_slot(SegmentSlot *to, const SegmentSlot *from)
+{
+	set_slot(to, from->high, NULL);
+	if (from->bytes != NULL)
+	{
+		char	   *bytes = palloc(from->size);
+
+		memcpy(bytes, from->bytes, from->size);
+		to->size = from->size;
+		to->bytes = bytes;
+		to->owned = true;
+	}
+	else
+		to->map = croaring.bitmap_copy(from->map);
+}
+
 /* A copy of a slot's ids as a map of its own, in the current context. */
 static roaring_bitmap_t *
 copy_map(const SegmentSlot *slot)
@@ -169,6 +203,93 @@ copy_map(const SegmentSlot *slot)
 	if (slot->bytes != NULL)
 		return croaring.bitmap_portable_deserialize_safe(slot->bytes, slot->size);
 	return croaring.bitmap_copy(slot->map);
+}
+
+/* Write a map as 32-bit bytes in canonical form, but for run_optimize; returns their size. */
+static size_t
+write_map(const roaring_bitmap_t *map, char *out)
+{
+	size_t		size = croaring.bitmap_portable_serialize(map, out);
+	size_t		settled;
+	char	   *copy;
+
+	if (segment_read32(out) == SEGMENT_COOKIE_PLAIN)
+		return size;
+	copy = MemoryContextAllocHuge(CurrentMemoryContext, segment_format_settled_bound(size));
+	settled = segment_format_settle(out, copy);
+	if (settled > 0)
+	{
+		memcpy(out, copy, settled);
+		size = settled;
+	}
+	pfree(copy);
+	return size;
+}
+
+/*
+ * Turn a map into bytes.  Maps of many containers take several times the
+ * memory of their bytes, and a range of ids may make a thousand of them.
+ */
+static void
+compact_slot(SegmentBitmap *set, uint32 i)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+	SegmentSlot *slot = &set->slots[i];
+	uint32		high = slot->high;
+	char	   *bytes;
+	size_t		size;
+
+	croaring.bitmap_run_optimize(slot->map);
+	bytes = palloc(segment_format_settled_bound(croaring.bitmap_portable_size_in_bytes(slot->map)));
+	size = write_map(slot->map, bytes);
+	clear_slot(slot);
+	set_slot(slot, high, NULL);
+	slot->bytes = bytes;
+	slot->size = (uint32) size;
+	slot->owned = true;
+	MemoryContextSwitchTo(old);
+}
+
+void
+segment_set_canonicalize(SegmentBitmap *set)
+{
+	for (uint32 i = 0; i < set->nslots; i++)
+	{
+		SegmentBucket bucket;
+
+		CHECK_FOR_INTERRUPTS();
+		segment_format_open(set->slots[i].bytes, &bucket);
+		if (segment_format_is_canonical(&bucket))
+			continue;
+		segment_slot_own(set, i);
+		compact_slot(set, i);
+	}
+}
+
+/* Make a slot hold all ids with its upper half.  All such slots share one copy of the bytes. */
+static void
+fill_slot(SegmentBitmap *set, uint32 high)
+{
+	static char *bytes = NULL;
+	static uint32 size;
+	uint32		i = segment_set_find(set, high);
+
+	if (bytes == NULL)
+	{
+		roaring_bitmap_t *map = croaring.bitmap_from_range(0, (uint64) FULL_SLOT + 1, 1);
+
+		size = (uint32) croaring.bitmap_portable_size_in_bytes(map);
+		bytes = MemoryContextAlloc(TopMemoryContext, size);
+		croaring.bitmap_portable_serialize(map, bytes);
+		croaring.bitmap_free(map);
+	}
+	if (has_slot(set, i, high))
+		clear_slot(&set->slots[i]);
+	else
+		insert_slot(set, i);
+	set_slot(&set->slots[i], high, NULL);
+	set->slots[i].bytes = bytes;
+	set->slots[i].size = size;
 }
 
 roaring_bitmap_t *
@@ -188,16 +309,6 @@ segment_slot_own(SegmentBitmap *set, uint32 i)
 	return slot->map;
 }
 
-void
-segment_set_thaw(SegmentBitmap *set)
-{
-	for (uint32 i = 0; i < set->nslots; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		segment_slot_own(set, i);
-	}
-}
-
 /* The map for ids with this upper half, new if there is none yet.  Caller adds to it. */
 static roaring_bitmap_t *
 map_for(SegmentBitmap *set, uint32 high)
@@ -207,12 +318,8 @@ map_for(SegmentBitmap *set, uint32 high)
 	if (!has_slot(set, i, high))
 	{
 		roaring_bitmap_t *map = croaring.bitmap_create_with_capacity(0);
-		SegmentSlot *slot = insert_slot(set, i);
 
-		slot->high = high;
-		slot->bytes = NULL;
-		slot->size = 0;
-		slot->map = map;
+		set_slot(insert_slot(set, i), high, map);
 		set->last = i;
 	}
 	return segment_slot_own(set, i);
@@ -234,10 +341,7 @@ segment_bitmap_copy(const SegmentBitmap *set)
 	Assert(!set->lazy);
 	for (uint32 i = 0; i < set->nslots; i++)
 	{
-		copy->slots[i].high = set->slots[i].high;
-		copy->slots[i].bytes = NULL;
-		copy->slots[i].size = 0;
-		copy->slots[i].map = copy_map(&set->slots[i]);
+		copy_slot(&copy->slots[i], &set->slots[i]);
 		copy->nslots++;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -304,8 +408,13 @@ segment_bitmap_add_range(SegmentBitmap *set, int64 first, int64 last)
 		check_range_size(first, last);
 		for (uint32 high = segment_id_high(first); high <= segment_id_high(last); high++)
 		{
-			croaring.bitmap_add_range_closed(map_for(set, high), range_begin(first, high),
-											 range_end(last, high));
+			uint32		begin = range_begin(first, high);
+			uint32		end = range_end(last, high);
+
+			if (begin == 0 && end == FULL_SLOT)
+				fill_slot(set, high);
+			else
+				croaring.bitmap_add_range_closed(map_for(set, high), begin, end);
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
@@ -361,9 +470,17 @@ segment_set_flip(SegmentBitmap *set, int64 first, int64 last)
 		check_range_size(first, last);
 		for (uint32 high = segment_id_high(first); high <= segment_id_high(last); high++)
 		{
-			croaring.bitmap_flip_inplace_closed(map_for(set, high), range_begin(first, high),
-												range_end(last, high));
-			drop_if_empty(set, segment_set_find(set, high));
+			uint32		begin = range_begin(first, high);
+			uint32		end = range_end(last, high);
+
+			if (begin == 0 && end == FULL_SLOT &&
+				!has_slot(set, segment_set_find(set, high), high))
+				fill_slot(set, high);
+			else
+			{
+				croaring.bitmap_flip_inplace_closed(map_for(set, high), begin, end);
+				drop_if_empty(set, segment_set_find(set, high));
+			}
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
@@ -638,24 +755,23 @@ segment_set_select(const SegmentBitmap *set, int64 n)
 static void
 append_shared(SegmentBitmap *set, const SegmentSlot *slot)
 {
-	*insert_slot(set, set->nslots) = *slot;
+	SegmentSlot *shared = insert_slot(set, set->nslots);
+
+	*shared = *slot;
+	shared->owned = false;
 }
 
 static void
 append_map(SegmentBitmap *set, uint32 high, roaring_bitmap_t *map)
 {
-	SegmentSlot *slot;
-
 	if (croaring.bitmap_is_empty(map))
 	{
 		croaring.bitmap_free(map);
 		return;
 	}
-	slot = insert_slot(set, set->nslots);
-	slot->high = high;
-	slot->bytes = NULL;
-	slot->size = 0;
-	slot->map = map;
+	set_slot(insert_slot(set, set->nslots), high, map);
+	if (map->high_low_container.size >= COMPACT_FROM)
+		compact_slot(set, set->nslots - 1);
 }
 
 static roaring_bitmap_t *
@@ -781,10 +897,7 @@ adopt_slots(SegmentBitmap *a, const SegmentBitmap *b, uint32 nnew)
 		}
 		else
 		{
-			slots[n].high = b->slots[j].high;
-			slots[n].bytes = NULL;
-			slots[n].size = 0;
-			slots[n].map = copy_map(&b->slots[j]);
+			copy_slot(&slots[n], &b->slots[j]);
 			j++;
 		}
 		CHECK_FOR_INTERRUPTS();
@@ -1006,7 +1119,7 @@ segment_bitmap_extract(const SegmentBitmap *set, int64 first, int64 last)
 		uint32		end = range_end(last, high);
 
 		if (begin == 0 && end == FULL_SLOT)
-			append_map(result, high, copy_map(&set->slots[i]));
+			copy_slot(insert_slot(result, result->nslots), &set->slots[i]);
 		else
 			append_map(result, high, extract_map(segment_slot_map(set, i), begin, end));
 		CHECK_FOR_INTERRUPTS();
@@ -1050,29 +1163,12 @@ segment_bitmap_serialized_size(const SegmentBitmap *set)
 static char *
 write_slot(const SegmentSlot *slot, char *out)
 {
-	size_t		size;
-	size_t		settled;
-	char	   *copy;
-
 	segment_write32(out, slot->high);
 	out += 4;
-	if (slot->bytes != NULL)
-	{
-		memcpy(out, slot->bytes, slot->size);
-		return out + slot->size;
-	}
-	size = croaring.bitmap_portable_serialize(slot->map, out);
-	if (segment_read32(out) == SEGMENT_COOKIE_PLAIN)
-		return out + size;
-	copy = MemoryContextAllocHuge(CurrentMemoryContext, segment_format_settled_bound(size));
-	settled = segment_format_settle(out, copy);
-	if (settled > 0)
-	{
-		memcpy(out, copy, settled);
-		size = settled;
-	}
-	pfree(copy);
-	return out + size;
+	if (slot->bytes == NULL)
+		return out + write_map(slot->map, out);
+	memcpy(out, slot->bytes, slot->size);
+	return out + slot->size;
 }
 
 bytea *
@@ -1144,6 +1240,7 @@ segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
 			slot->high = segment_read32(bytes);
 			slot->bytes = bucket.bytes;
 			slot->size = (uint32) bucket.size;
+			slot->owned = false;
 			slot->map = NULL;
 		}
 		bytes += 4 + bucket.size;

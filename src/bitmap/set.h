@@ -24,6 +24,7 @@ typedef struct SegmentSlot
 {
 	uint32		high;
 	uint32		size;			/* of bytes */
+	bool		owned;			/* bytes are the slot's own memory */
 	const char *bytes;
 	roaring_bitmap_t *map;
 } SegmentSlot;
@@ -69,8 +70,8 @@ extern SegmentBitmap *segment_set_view(const char *bytes, size_t size, int errco
 extern SegmentBitmap *segment_set_argument(Datum datum);
 #define SEGMENT_GETARG(n) segment_set_argument(PG_GETARG_DATUM(n))
 
-/* Turn every slot into maps of its own, which need not stand in canonical form. */
-extern void segment_set_thaw(SegmentBitmap *set);
+/* Bring bytes of a view into canonical form. */
+extern void segment_set_canonicalize(SegmentBitmap *set);
 
 /* The map of a slot for reading; for changing. */
 extern roaring_bitmap_t *segment_slot_map(const SegmentBitmap *set, uint32 i);

@@ -195,7 +195,7 @@ read_foreign(const char *bytes, size_t size)
 		memcpy(wrapped + 12, bytes, size);
 		set = segment_set_view(wrapped, 12 + size, ERRCODE_INVALID_BINARY_REPRESENTATION);
 	}
-	segment_set_thaw(set);
+	segment_set_canonicalize(set);
 	return set;
 }
 

@@ -31,6 +31,7 @@
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
@@ -49,8 +50,16 @@ PG_FUNCTION_INFO_V1(segmentation_capture);
 /* pg_attribute.attgenerated of a column that is computed when read (18): never in a trigger's tuples */
 #define GENERATED_WHEN_READ 'v'
 
-/* Keys are collected here before they go into a bitmap, in pieces of this many. */
+/* Keys are collected before they go into a bitmap, in pieces of this many. */
 #define BATCH_KEYS 8192
+
+/*
+ * A piece with more upper halves (key >> 32) than this is sparse: each of them costs
+ * the bitmap a container of its own, at a price that grows with those it has if
+ * they come in any order.  Sparse keys are collected further and sorted, up to this many.
+ */
+#define MAX_BATCH_HALVES 16
+#define MAX_SPARSE_KEYS (64 * BATCH_KEYS)
 
 /* A set that takes more than this many bytes is not worth having: everybody. */
 #define MAX_BITMAP_BYTES (64 * 1024 * 1024)
@@ -92,9 +101,10 @@ typedef struct Touched
 	bool		everybody;
 	int			nkeys;			/* in keys[] */
 	int			maxkeys;
-	int64	   *keys;			/* first few, then a batch */
+	int64	   *keys;			/* few[], or palloc'd */
 	int64		few[8];
 	int64		added;			/* keys in set, duplicates counted */
+	int64		unchecked;		/* those since its size was looked at */
 	SegmentBitmap *set;			/* NULL until a batch is full */
 } Touched;
 
@@ -109,6 +119,22 @@ typedef struct Walk
 } Walk;
 
 static HTAB *programs = NULL;
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+#define ST_SORT sort_keys
+#define ST_ELEMENT_TYPE int64
+#define ST_COMPARE(a, b) compare_keys(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /* ---- parsed arguments ---- */
 
@@ -279,27 +305,70 @@ touch_everybody(Walk *walk, Touched *touched)
 	touched->nkeys = 0;
 }
 
-/* Make room in keys[]: a larger array first, then by emptying it into the set. */
-static void
-make_room(Walk *walk, Touched *touched)
+/* Sort keys[] and leave each once; returns how many upper halves they have. */
+static int
+settle_keys(Touched *touched)
 {
-	if (touched->maxkeys < BATCH_KEYS)
-	{
-		int64	   *batch = palloc(BATCH_KEYS * sizeof(int64));
+	int			halves = 1;
 
-		memcpy(batch, touched->keys, touched->nkeys * sizeof(int64));
-		touched->keys = batch;
-		touched->maxkeys = BATCH_KEYS;
-		return;
-	}
+	sort_keys(touched->keys, touched->nkeys);
+	touched->nkeys = qunique(touched->keys, touched->nkeys, sizeof(int64), compare_keys);
+	for (int i = 1; i < touched->nkeys; i++)
+		halves += (touched->keys[i] >> 32) != (touched->keys[i - 1] >> 32);
+	return halves;
+}
+
+static bool
+is_sparse(Touched *touched)
+{
+	for (int i = 1; i < touched->nkeys; i++)
+		if ((touched->keys[i] >> 32) != (touched->keys[0] >> 32))
+			return settle_keys(touched) > MAX_BATCH_HALVES;
+	return false;
+}
+
+static void
+grow_keys(Touched *touched, int maxkeys)
+{
+	int64	   *keys = palloc(maxkeys * sizeof(int64));
+
+	memcpy(keys, touched->keys, touched->nkeys * sizeof(int64));
+	if (touched->keys != touched->few)
+		pfree(touched->keys);
+	touched->keys = keys;
+	touched->maxkeys = maxkeys;
+}
+
+static void
+flush_keys(Touched *touched)
+{
 	if (touched->set == NULL)
 		touched->set = segment_bitmap_create();
 	segment_bitmap_add_many(touched->set, touched->keys, touched->nkeys);
 	touched->added += touched->nkeys;
+	touched->unchecked += touched->nkeys;
 	touched->nkeys = 0;
-	if (touched->added % KEYS_PER_SIZE_CHECK == 0 &&
-		segment_bitmap_serialized_size(touched->set) > MAX_BITMAP_BYTES)
+}
+
+/* keys[] is full: make it larger, or empty it into the set, or give up. */
+static void
+make_room(Walk *walk, Touched *touched)
+{
+	if (touched->maxkeys < BATCH_KEYS)
+		grow_keys(touched, BATCH_KEYS);
+	else if (!is_sparse(touched))
+		flush_keys(touched);
+	else if (touched->maxkeys < MAX_SPARSE_KEYS)
+		grow_keys(touched, 2 * touched->maxkeys);
+	else if (touched->nkeys > touched->maxkeys / 2)
 		touch_everybody(walk, touched);
+
+	if (touched->unchecked >= KEYS_PER_SIZE_CHECK)
+	{
+		touched->unchecked = 0;
+		if (segment_bitmap_serialized_size(touched->set) > MAX_BITMAP_BYTES)
+			touch_everybody(walk, touched);
+	}
 }
 
 static inline void
@@ -445,6 +514,7 @@ begin_walk(Walk *walk, const Program *program, Relation source)
 		touched->maxkeys = lengthof(touched->few);
 		touched->keys = touched->few;
 		touched->added = 0;
+		touched->unchecked = 0;
 		touched->set = NULL;
 	}
 }
@@ -510,10 +580,10 @@ record_walk(Walk *walk, Oid relid)
 			segment_capture_record(relid, key, (Datum) 0, true);
 		else if (touched->nkeys > 0 || touched->set != NULL)
 		{
-			if (touched->set == NULL)
-				touched->set = segment_bitmap_create();
-			segment_bitmap_add_many(touched->set, touched->keys, touched->nkeys);
-			if (touched->added + touched->nkeys > lengthof(touched->few))
+			if (touched->nkeys > lengthof(touched->few))
+				settle_keys(touched);
+			flush_keys(touched);
+			if (touched->added > lengthof(touched->few))
 				segment_bitmap_optimize(touched->set);
 			segment_capture_record(relid, key, segment_bitmap_to_datum(touched->set), false);
 			segment_bitmap_free(touched->set);

@@ -29,17 +29,23 @@
 #include "catalog/state.h"
 #include "compat.h"
 
-#define STATE_COLUMNS 10
+#define STATE_COLUMNS 11
 #define EPOCH_COLUMNS 4
 
-Relation
-segment_table_open(const char *name, LOCKMODE lockmode)
+Oid
+segment_table_oid(const char *name)
 {
 	Oid			relid = get_relname_relid(name, get_namespace_oid("segment", false));
 
 	if (!OidIsValid(relid))
 		elog(ERROR, "table segment.%s does not exist", name);
-	return table_open(relid, lockmode);
+	return relid;
+}
+
+Relation
+segment_table_open(const char *name, LOCKMODE lockmode)
+{
+	return table_open(segment_table_oid(name), lockmode);
 }
 
 Oid
@@ -76,7 +82,8 @@ read_state(HeapTuple tuple, TupleDesc desc, SegmentState *state)
 	state->evaluated = DatumGetInt64(values[6]);
 	state->cost = DatumGetFloat8(values[7]);
 	state->refreshedAt = DatumGetTimestampTz(values[8]);
-	state->message = nulls[9] ? NULL : TextDatumGetCString(values[9]);
+	state->due = DatumGetTimestampTz(values[9]);
+	state->message = nulls[10] ? NULL : TextDatumGetCString(values[10]);
 	state->tid = tuple->t_self;
 }
 
@@ -95,8 +102,9 @@ form_state(const SegmentState *state, TupleDesc desc)
 	values[6] = Int64GetDatum(state->evaluated);
 	values[7] = Float8GetDatum(state->cost);
 	values[8] = TimestampTzGetDatum(state->refreshedAt);
-	nulls[9] = state->message == NULL;
-	values[9] = nulls[9] ? (Datum) 0 : CStringGetTextDatum(state->message);
+	values[9] = TimestampTzGetDatum(state->due);
+	nulls[10] = state->message == NULL;
+	values[10] = nulls[10] ? (Datum) 0 : CStringGetTextDatum(state->message);
 	return heap_form_tuple(desc, values, nulls);
 }
 
@@ -263,4 +271,5 @@ segment_state_delete(int32 id)
 {
 	delete_rows("state", id);
 	delete_rows("chunk", id);
+	delete_rows("deadline", id);
 }

@@ -16,6 +16,8 @@
 #include "bitmap/bitmap.h"
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
 #include "utils/snapshot.h"
 
 #define SEGMENT_BUILT	'b'
@@ -33,6 +35,7 @@ typedef struct SegmentState
 	int64		evaluated;		/* subjects; -1 = all */
 	double		cost;			/* ms */
 	TimestampTz refreshedAt;
+	TimestampTz due;			/* when everybody may change; DT_NOEND: never */
 	char	   *message;		/* NULL if none */
 	ItemPointerData tid;		/* of the row; invalid: not stored yet */
 } SegmentState;
@@ -66,6 +69,9 @@ extern void segment_chunk_store(int32 id, const SegmentBitmap *old, const Segmen
 
 /* Delete everything of a segment. */
 extern void segment_state_delete(int32 id);
+
+/* The OID of a table of schema segment. */
+extern Oid	segment_table_oid(const char *name);
 
 /* A table of schema segment, opened; its one index (the primary key). */
 extern Relation segment_table_open(const char *name, LOCKMODE lockmode);

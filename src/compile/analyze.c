@@ -340,7 +340,9 @@ walker(Node *node, WalkContext *context)
 				note_inner_segment((FuncExpr *) node, level, analysis);
 				return false;
 			}
-			break;
+			check_functions(node, analysis);
+			walk((Node *) segment_scope_arguments((FuncExpr *) node), level, analysis);
+			return false;
 		default:
 			break;
 	}
@@ -670,6 +672,8 @@ segment_compile_query(Query *query, Oid owner, const char *text)
 	walk_qual(compiled->condition, top, &analysis);
 	foreach(lc, analysis.occurrences)
 		add_source(lfirst(lc), &analysis);
+	if (compiled->readsClock)
+		segment_compile_clock(compiled, compiled->condition, NULL);
 	compiled->fingerprint = make_fingerprint(tree, analysis.functions);
 	return compiled;
 }

@@ -20,11 +20,13 @@
  */
 #include "postgres.h"
 
+#include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -160,7 +162,7 @@ static Var *
 link_column(Node *qual, CombineContext *context)
 {
 	if (!is_opclause(qual) || list_length(((OpExpr *) qual)->args) != 2 ||
-		!op_mergejoinable(((OpExpr *) qual)->opno, exprType(linitial(((OpExpr *) qual)->args))))
+		get_op_opfamily_strategy(((OpExpr *) qual)->opno, INTEGER_BTREE_FAM_OID) != BTEqualStrategyNumber)
 		return NULL;
 	for (int i = 0; i < 2; i++)
 	{
@@ -382,12 +384,42 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	return (Node *) var;
 }
 
+static Node *pull_aggregates(Node *node, CombineContext *context);
+
+/*
+ * CASE and COALESCE promise not to evaluate what they do not need, and an
+ * aggregate that is pulled out is computed for every subject and may fail: only
+ * what they evaluate first, and so always, is entered.
+ */
+static Node *
+pull_from_first(Node *node, CombineContext *context)
+{
+	if (IsA(node, CoalesceExpr))
+	{
+		CoalesceExpr *coalesce = copyObject((CoalesceExpr *) node);
+
+		linitial(coalesce->args) = pull_aggregates(linitial(coalesce->args), context);
+		return (Node *) coalesce;
+	}
+	else
+	{
+		CaseExpr   *choice = copyObject((CaseExpr *) node);
+		CaseWhen   *first = linitial(choice->args);
+
+		choice->arg = (Expr *) pull_aggregates((Node *) choice->arg, context);
+		first->expr = (Expr *) pull_aggregates((Node *) first->expr, context);
+		return (Node *) choice;
+	}
+}
+
 /* Replace the correlated aggregates of a condition; subqueries are not entered. */
 static Node *
 pull_aggregates(Node *node, CombineContext *context)
 {
 	if (node == NULL)
 		return NULL;
+	if (IsA(node, CaseExpr) || IsA(node, CoalesceExpr))
+		return pull_from_first(node, context);
 	if (IsA(node, SubLink))
 	{
 		List	   *rest;
@@ -481,6 +513,13 @@ put_clock(Node *node, void *context)
 											 list_make2(today, put_clock(linitial(call->args), context)),
 											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 			default:
+				/* the clock may be in an argument's default */
+				if (segment_scope_arguments(call) != call->args)
+				{
+					call = copyObject(call);
+					call->args = segment_scope_arguments(call);
+					return expression_tree_mutator((Node *) call, put_clock, context);
+				}
 				break;
 		}
 	}
@@ -489,10 +528,48 @@ put_clock(Node *node, void *context)
 	return expression_tree_mutator(node, put_clock, context);
 }
 
+Node *
+segment_compile_put_clock(Node *expr, TimestampTz clock)
+{
+	return put_clock(expr, &clock);
+}
+
 /* ---- putting it together ---- */
 
+/* The least of these instants; NULL, as a constant, if there are none. */
+static Node *
+earliest(List *flips)
+{
+	MinMaxExpr *least;
+
+	if (flips == NIL)
+		return (Node *) makeNullConst(TIMESTAMPTZOID, -1, InvalidOid);
+	if (list_length(flips) == 1)
+		return linitial(flips);
+	least = makeNode(MinMaxExpr);
+	least->minmaxtype = TIMESTAMPTZOID;
+	least->op = IS_LEAST;
+	least->args = flips;
+	least->location = -1;
+	return (Node *) least;
+}
+
+/* One more column: an expression of a segment. */
+static void
+add_column(CombineContext *context, const SegmentCompiled *segment, Node *expr)
+{
+	Query	   *query = context->query;
+
+	expr = copyObject(expr);
+	ChangeVarNodes(expr, segment->subjectVarno, 1, 0);
+	expr = pull_aggregates(expr, context);
+	query->targetList = lappend(query->targetList,
+								makeTargetEntry((Expr *) expr, list_length(query->targetList) + 1,
+												pstrdup("value"), false));
+}
+
 Query *
-segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock)
+segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips)
 {
 	const SegmentCompiled *first = linitial(compiled);
 	Query	   *query = makeNode(Query);
@@ -530,13 +607,15 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 	foreach(lc, compiled)
 	{
 		const SegmentCompiled *segment = lfirst(lc);
-		Node	   *condition = copyObject(segment->condition);
 
-		ChangeVarNodes(condition, segment->subjectVarno, 1, 0);
-		condition = pull_aggregates(condition, &context);
-		query->targetList = lappend(query->targetList,
-									makeTargetEntry((Expr *) condition, list_length(query->targetList) + 1,
-													pstrdup("member"), false));
+		add_column(&context, segment, segment->condition);
 	}
+	if (flips)
+		foreach(lc, compiled)
+		{
+			const SegmentCompiled *segment = lfirst(lc);
+
+			add_column(&context, segment, earliest(segment->flips));
+		}
 	return castNode(Query, put_clock((Node *) query, &clock));
 }

@@ -20,7 +20,13 @@
  * stands for.  Aggregates over linked sources that are grouped by the subject
  * id are computed in one pass per source, equal ones once.  The result is
  * ready for rewriting and planning.
+ *
+ * With flips, as many columns more: when the comparisons of each segment with
+ * the clock may next change for this subject (timestamptz), NULL for never.
  */
-extern Query *segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock);
+extern Query *segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips);
+
+/* An expression with this instant put in for the clock, everywhere in it. */
+extern Node *segment_compile_put_clock(Node *expr, TimestampTz clock);
 
 #endif							/* SEGMENT_COMBINE_H */

@@ -37,6 +37,21 @@ typedef struct SegmentSource
 	char	   *reason;			/* why everybody, for the NOTICE; NULL if not */
 } SegmentSource;
 
+/* How often an expression of the clock alone may change. */
+typedef enum SegmentGrain
+{
+	GRAIN_DAY,					/* at local midnights */
+	GRAIN_QUARTER,				/* at quarters of an hour, as all offsets of zones are multiples of that */
+	GRAIN_MINUTE
+} SegmentGrain;
+
+/* An expression of the clock alone, such as date_trunc('week', now()). */
+typedef struct SegmentInstant
+{
+	Node	   *expr;
+	SegmentGrain grain;
+} SegmentInstant;
+
 /* A compiled segment, made from the rule of its view. */
 typedef struct SegmentCompiled
 {
@@ -52,6 +67,11 @@ typedef struct SegmentCompiled
 	List	   *sources;		/* of SegmentSource *, the subject table first */
 	List	   *inner;			/* view OIDs read by in_segment, each once */
 	bool		readsClock;		/* itself, not counting inner */
+	List	   *flips;			/* of Node *, timestamptz: when a comparison of
+								 * this subject's rows with the clock may next
+								 * change; refers to the subject as condition does */
+	List	   *instants;		/* of SegmentInstant *: change for everybody */
+	bool		opaqueClock;	/* reads the clock in some other way too */
 	uint64		fingerprint;	/* of the stored tree and the functions it calls */
 } SegmentCompiled;
 
@@ -74,6 +94,13 @@ extern SelectStmt *segment_compile_raw(int32 id, Oid subject, RangeVar *subjectN
  * of a segment (no segment.holds() at the top of WHERE).
  */
 extern SegmentCompiled *segment_compile_query(Query *query, Oid owner, const char *text);
+
+/*
+ * Find out how the condition, or a part of it, depends on the clock: fills
+ * flips, instants and opaqueClock of "compiled".  With a text, what cannot be
+ * analysed is refused with its position.
+ */
+extern void segment_compile_clock(SegmentCompiled *compiled, Node *part, const char *text);
 
 /* NOTICEs about sources whose changes touch everybody. */
 extern void segment_compile_notices(const SegmentCompiled *compiled);

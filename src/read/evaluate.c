@@ -36,6 +36,7 @@ typedef struct Receiver
 {
 	DestReceiver pub;
 	SegmentBitmap **sets;
+	SegmentDeadlines *deadlines;	/* NULL: no such columns */
 	int			n;
 	MemoryContext context;		/* of the sets */
 } Receiver;
@@ -63,6 +64,11 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 					errdetail("Subject ids of segments are 0 to 9223372036854775807."));
 		segment_bitmap_add(receiver->sets[i], key);
 	}
+	if (receiver->deadlines != NULL && key >= 0)
+		for (int i = 0; i < receiver->n; i++)
+			if (!slot->tts_isnull[receiver->n + i + 1])
+				segment_deadline_add(&receiver->deadlines[i], key,
+									 DatumGetTimestampTz(slot->tts_values[receiver->n + i + 1]));
 	MemoryContextSwitchTo(old);
 	return true;
 }
@@ -144,7 +150,7 @@ name_segments(void *arg)
 /* Evaluate into a receiver; what it keeps is in "caller", everything else goes. */
 static void
 evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
-		 TimestampTz clock, DestReceiver *dest)
+		 TimestampTz clock, bool flips, DestReceiver *dest)
 {
 	const SegmentCompiled *first = linitial(compiled);
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "segment evaluation", ALLOCSET_DEFAULT_SIZES);
@@ -155,10 +161,13 @@ evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
 
 	error_context_stack = &context;
 	segment_read_become(&guard, first->owner, entry);
+	/* a few subjects are evaluated before a compiler would have started */
+	if (subset != NULL)
+		apply_setting("jit=off");
 	outerClock = segment_read_set_clock(clock);
 	PG_TRY();
 	{
-		run(segment_compile_combine(compiled, subset, clock), dest);
+		run(segment_compile_combine(compiled, subset, clock, flips), dest);
 	}
 	PG_FINALLY();
 	{
@@ -174,18 +183,19 @@ evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
 
 void
 segment_read_evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
-					  TimestampTz clock, SegmentBitmap **results)
+					  TimestampTz clock, SegmentBitmap **results, SegmentDeadlines *deadlines)
 {
 	Receiver	receiver = {
 		.pub = {receive, receiver_startup, receiver_noop, receiver_noop, DestNone},
 		.sets = results,
+		.deadlines = deadlines,
 		.n = list_length(compiled),
 		.context = CurrentMemoryContext
 	};
 
 	for (int i = 0; i < receiver.n; i++)
 		results[i] = segment_bitmap_create();
-	evaluate(compiled, entry, subset, clock, &receiver.pub);
+	evaluate(compiled, entry, subset, clock, deadlines != NULL, &receiver.pub);
 }
 
 /* Receives one row and keeps a copy of it. */
@@ -228,6 +238,6 @@ segment_read_values(List *compiled, const SegmentEntry *entry, const SegmentBitm
 		.context = CurrentMemoryContext
 	};
 
-	evaluate(compiled, entry, subject, clock, &receiver.pub);
+	evaluate(compiled, entry, subject, clock, false, &receiver.pub);
 	return receiver.result;
 }

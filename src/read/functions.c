@@ -42,6 +42,7 @@ PGDLLEXPORT Datum segmentation_members(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_size(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_contains(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_clock(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_due(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_segments_of(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_explain(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_preview(PG_FUNCTION_ARGS);
@@ -52,6 +53,7 @@ PG_FUNCTION_INFO_V1(segmentation_members);
 PG_FUNCTION_INFO_V1(segmentation_size);
 PG_FUNCTION_INFO_V1(segmentation_contains);
 PG_FUNCTION_INFO_V1(segmentation_clock);
+PG_FUNCTION_INFO_V1(segmentation_due);
 PG_FUNCTION_INFO_V1(segmentation_segments_of);
 PG_FUNCTION_INFO_V1(segmentation_explain);
 PG_FUNCTION_INFO_V1(segmentation_preview);
@@ -107,14 +109,52 @@ Datum
 segmentation_clock(PG_FUNCTION_ARGS)
 {
 	Oid			viewId = PG_GETARG_OID(0);
+
+	check_may_read(viewId);
+	PG_RETURN_TIMESTAMPTZ(segment_read_standing(viewId)->clock);
+}
+
+/* A segment whose condition is something else: what combine() then puts in its place in the result. */
+static SegmentCompiled *
+with_condition(const SegmentCompiled *compiled, Node *condition)
+{
+	SegmentCompiled *copy = palloc(sizeof(SegmentCompiled));
+
+	*copy = *compiled;
+	copy->condition = condition;
+	return copy;
+}
+
+/* All subjects of a segment's table. */
+static int64
+count_subjects(const SegmentStanding *standing)
+{
+	SegmentBitmap *all;
+
+	segment_read_evaluate(list_make1(with_condition(standing->compiled, makeBoolConst(true, false))),
+						  standing->entry, NULL, standing->clock, &all, NULL);
+	return segment_bitmap_cardinality(all);
+}
+
+Datum
+segmentation_due(PG_FUNCTION_ARGS)
+{
+	Oid			viewId = PG_GETARG_OID(0);
+	TimestampTz until = PG_GETARG_TIMESTAMPTZ(1);
 	SegmentStanding *standing;
-	TimestampTz clock = segment_read_clock();
+	SegmentBitmap *due = segment_bitmap_create();
 
 	check_may_read(viewId);
 	standing = segment_read_standing(viewId);
-	if (standing->full == FULL_NOT && standing->epoch.clock > clock)
-		clock = standing->epoch.clock;
-	PG_RETURN_TIMESTAMPTZ(clock);
+	if (!standing->hasState || standing->state.epoch == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("segment \"%s\" is not built", get_rel_name(viewId)),
+				errhint("Run REFRESH SEGMENT %s.", quote_identifier(get_rel_name(viewId))));
+	if (standing->state.due <= until)
+		PG_RETURN_INT64(count_subjects(standing));
+	segment_deadline_due(standing->entry->id, until, GetActiveSnapshot(), due);
+	PG_RETURN_INT64(segment_bitmap_cardinality(due));
 }
 
 /* ---- segments_of ---- */
@@ -152,6 +192,7 @@ typedef struct Part
 	int			depth;
 	Node	   *node;
 	Node	   *operand;		/* whose value is shown; NULL if none */
+	TimestampTz change;			/* when the clock may next change it; DT_NOEND: never */
 } Part;
 
 /* AND, OR and NOT are taken apart; everything below them is one part. */
@@ -185,15 +226,27 @@ as_text(Node *node)
 								 COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
 }
 
-/* A segment whose condition is something else: what combine() then puts in its place in the result. */
-static SegmentCompiled *
-with_condition(const SegmentCompiled *compiled, Node *condition)
+/* When the clock may next change a part for one subject; now, if that cannot be told. */
+static TimestampTz
+next_change(const SegmentCompiled *compiled, const SegmentEntry *entry, Node *part, const SegmentBitmap *subject)
 {
-	SegmentCompiled *copy = palloc(sizeof(SegmentCompiled));
+	TimestampTz clock = segment_read_clock();
+	SegmentCompiled *about = with_condition(compiled, part);
+	SegmentDeadlines deadlines = {0};
+	SegmentBitmap *ignored;
+	TimestampTz change;
 
-	*copy = *compiled;
-	copy->condition = condition;
-	return copy;
+	if (!compiled->readsClock)
+		return DT_NOEND;
+	segment_compile_clock(about, part, NULL);
+	if (about->opaqueClock)
+		return clock;
+	about->condition = makeBoolConst(true, false);
+	change = segment_read_next_instant(about, entry, clock);
+	segment_read_evaluate(list_make1(about), entry, subject, clock, &ignored, &deadlines);
+	for (size_t i = 0; i < deadlines.n; i++)
+		change = Min(change, deadlines.instants[i]);
+	return change;
 }
 
 Datum
@@ -247,8 +300,9 @@ segmentation_explain(PG_FUNCTION_ARGS)
 		row[3] = nulls[3] ? (Datum) 0 : values->values[column];
 		if (part->operand != NULL)
 			column++;
-		nulls[5] = true;
-		row[5] = (Datum) 0;
+		part->change = next_change(compiled, entry, part->node, one);
+		nulls[5] = part->change == DT_NOEND;
+		row[5] = TimestampTzGetDatum(part->change);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
 	}
 	return (Datum) 0;
@@ -282,7 +336,7 @@ segmentation_preview(PG_FUNCTION_ARGS)
 	segment_definition_pop_error_text();
 
 	segment_read_evaluate(list_make2(compiled, with_condition(compiled, makeBoolConst(true, false))),
-						  NULL, NULL, segment_read_clock(), results);
+						  NULL, NULL, segment_read_clock(), results, NULL);
 	size = segment_bitmap_cardinality(results[0]);
 	all = segment_bitmap_cardinality(results[1]);
 	list = segment_bitmap_ids(results[0], &n);

@@ -29,11 +29,13 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "executor/instrument.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -61,6 +63,7 @@
 /* A base in memory. */
 typedef struct CachedBase
 {
+	Oid			table;			/* segment.chunk: another one after CREATE EXTENSION anew */
 	int32		id;
 	int64		version;
 	SegmentBitmap *members;
@@ -104,7 +107,9 @@ static bool callbacks_registered = false;
 TimestampTz
 segment_read_clock(void)
 {
-	return clock_override != 0 ? clock_override : GetCurrentTransactionStartTimestamp();
+	if (clock_override != 0)
+		return clock_override;
+	return segment_guc_clock != 0 ? segment_guc_clock : GetCurrentTransactionStartTimestamp();
 }
 
 TimestampTz
@@ -150,16 +155,23 @@ trim_bases(void)
 	}
 }
 
+static Oid
+chunk_table(void)
+{
+	return get_relname_relid("chunk", get_namespace_oid("segment", false));
+}
+
 static CachedBase *
 find_base(int32 id, int64 version)
 {
+	Oid			table = segment_table_oid("chunk");
 	ListCell   *lc;
 
 	foreach(lc, bases)
 	{
 		CachedBase *base = lfirst(lc);
 
-		if (base->id == id && base->version == version)
+		if (base->id == id && base->version == version && base->table == table)
 			return base;
 	}
 	return NULL;
@@ -194,6 +206,7 @@ get_base(const SegmentState *state)
 		members = segment_chunk_load(state->id, GetActiveSnapshot());
 		MemoryContextSwitchTo(base_context);
 		base = palloc0(sizeof(CachedBase));
+		base->table = segment_table_oid("chunk");
 		base->id = state->id;
 		base->version = state->version;
 		base->members = members;
@@ -407,6 +420,7 @@ typedef struct Closure
 {
 	List	   *compiled;		/* of SegmentCompiled *, the segment itself first */
 	List	   *entries;		/* of SegmentEntry *, in step; NULL: not registered */
+	bool		broken;			/* one that it refers to is no segment any more */
 } Closure;
 
 /* The segment and all that it refers to, each once. */
@@ -420,7 +434,13 @@ collect_closure(Oid viewId, Closure *closure)
 	foreach(lc, closure->compiled)
 		if (((SegmentCompiled *) lfirst(lc))->viewId == viewId)
 			return;
-	compiled = segment_catalog_compiled(viewId, false);
+	compiled = segment_catalog_compiled(viewId, closure->compiled != NIL);
+	if (compiled == NULL)
+	{
+		/* a view changed by hand: the evaluation will say so */
+		closure->broken = true;
+		return;
+	}
 	closure->compiled = lappend(closure->compiled, (void *) compiled);
 	closure->entries = lappend(closure->entries, segment_catalog_lookup(viewId));
 	foreach(lc, compiled->inner)
@@ -515,30 +535,119 @@ get_log(ResultSet *set, FullTransactionId from)
 	return set->log;
 }
 
-static void
-find_standing(SegmentStanding *standing, ResultSet *set, Closure *closure)
+/* Is a base of the future, and not because the clock was moved for this session? */
+static bool
+is_ahead(TimestampTz base)
 {
-	const SegmentEntry *entry = standing->entry;
+	if (clock_override != 0)
+		return false;			/* the refresh, or the reader around us, has decided */
+	return base > (segment_guc_clock != 0 ? segment_guc_clock : GetCurrentTimestamp());
+}
+
+/* Read state and epoch of a registered segment; false if it has no base. */
+static bool
+read_state(const SegmentEntry *entry, SegmentState *state, SegmentEpoch *epoch)
+{
+	if (entry == NULL || !segment_state_get(entry->id, GetActiveSnapshot(), state))
+		return false;
+	if (state->epoch != 0 && !segment_epoch_get(state->epoch, GetActiveSnapshot(), epoch))
+		state->epoch = 0;
+	return true;
+}
+
+/*
+ * What now() means in this read: the reader's clock, but never before that of
+ * a base that is read, those of inner segments included.
+ */
+static TimestampTz
+effective_clock(SegmentStanding *standing)
+{
+	TimestampTz clock = segment_read_clock();
+	ListCell   *lc;
+
+	foreach(lc, standing->entries)
+	{
+		SegmentState state;
+		SegmentEpoch epoch;
+
+		if (read_state(lfirst(lc), &state, &epoch) && state.epoch != 0 &&
+			!is_ahead(epoch.clock) && epoch.clock > clock && !SEGMENT_MUTANT("own_clock"))
+			clock = epoch.clock;
+	}
+	return clock;
+}
+
+/* Does what the base says of itself allow to use it? */
+static SegmentFull
+check_base(const SegmentStanding *standing)
+{
+	const SegmentState *state = &standing->state;
+
+	if (standing->entry == NULL || !standing->hasState)
+		return FULL_UNBUILT;
+	if (!standing->entry->enabled)
+		return FULL_DISABLED;
+	if (state->fingerprint != standing->fingerprint)
+		return FULL_UNBUILT;
+	if (state->status == SEGMENT_FAILED)
+		return FULL_FAILED;
+	if (state->status != SEGMENT_BUILT || state->epoch == 0)
+		return FULL_UNBUILT;
+	return FULL_NOT;
+}
+
+TimestampTz
+segment_read_staleness_end(const SegmentEntry *entry, TimestampTz clock)
+{
+	ListCell   *lc;
+
+	if (entry != NULL)
+		foreach(lc, entry->options)
+		{
+			const char *option = lfirst(lc);
+
+			if (strncmp(option, "max_staleness=", 14) == 0)
+				return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(clock),
+															   DirectFunctionCall3(interval_in, CStringGetDatum(option + 14),
+																				   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+		}
+	return DT_NOEND;
+}
+
+/* May the clock change members since the base, and for whom? */
+static SegmentFull
+check_clock(SegmentStanding *standing)
+{
+	bool		reads = false;
+	ListCell   *lc;
+
+	foreach(lc, standing->closure)
+		reads |= ((SegmentCompiled *) lfirst(lc))->readsClock;
+	if (!reads)
+		return FULL_NOT;
+	if (is_ahead(standing->epoch.clock) || standing->clock < standing->epoch.clock)
+		return FULL_AHEAD;
+	if (standing->state.due <= standing->clock)
+		return FULL_EVERYBODY;
+	segment_deadline_due(standing->entry->id, standing->clock, GetActiveSnapshot(), standing->pending);
+	return FULL_NOT;
+}
+
+/* broken: something it refers to is no segment any more */
+static void
+find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
+{
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	if (entry != NULL)
-		standing->hasState = segment_state_get(entry->id, GetActiveSnapshot(), &standing->state);
-	if (standing->hasState && standing->state.epoch != 0 &&
-		!segment_epoch_get(standing->state.epoch, GetActiveSnapshot(), &standing->epoch))
-		standing->state.status = SEGMENT_UNBUILT;
-
-	if (entry == NULL || !standing->hasState)
+	standing->hasState = read_state(standing->entry, &standing->state, &standing->epoch);
+	standing->clock = effective_clock(standing);
+	standing->full = check_base(standing);
+	if (standing->full == FULL_NOT && broken)
 		standing->full = FULL_UNBUILT;
-	else if (!entry->enabled)
-		standing->full = FULL_DISABLED;
-	else if (standing->state.fingerprint != standing->fingerprint)
-		standing->full = FULL_UNBUILT;
-	else if (standing->state.status != SEGMENT_BUILT)
-		standing->full = standing->state.status == SEGMENT_FAILED ? FULL_FAILED : FULL_UNBUILT;
 
 	/* look at the sources in any case: a refresh wants to know */
-	foreach(lc, closure->compiled)
+	forboth(lc, standing->closure, lc2, standing->entries)
 	{
 		SegmentCompiled *compiled = lfirst(lc);
 		SegmentFull sources = check_sources(compiled, &standing->untracked);
@@ -548,14 +657,17 @@ find_standing(SegmentStanding *standing, ResultSet *set, Closure *closure)
 			standing->full = sources;
 			return;
 		}
-		if (compiled->readsClock)
+		if (compiled->opaqueClock && segment_read_staleness_end(lfirst(lc2), 0) == DT_NOEND)
 			standing->full = FULL_CLOCK;
 	}
 	if (standing->full != FULL_NOT)
 		return;
 
 	standing->pending = segment_bitmap_create();
-	forboth(lc, closure->compiled, lc2, closure->entries)
+	standing->full = check_clock(standing);
+	if (standing->full != FULL_NOT)
+		return;
+	forboth(lc, standing->closure, lc2, standing->entries)
 	{
 		if (!segment_pending_collect(lfirst(lc), lfirst(lc2), get_log(set, standing->epoch.xmin),
 									 &standing->epoch, standing->pending))
@@ -572,14 +684,16 @@ find_standing(SegmentStanding *standing, ResultSet *set, Closure *closure)
 static SegmentStanding *
 make_standing(ResultSet *set, Oid viewId)
 {
-	Closure		closure = {NIL, NIL};
+	Closure		closure = {NIL, NIL, false};
 	SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
 
 	collect_closure(viewId, &closure);
 	standing->compiled = linitial(closure.compiled);
 	standing->entry = linitial(closure.entries);
+	standing->closure = closure.compiled;
+	standing->entries = closure.entries;
 	standing->fingerprint = closure_fingerprint(&closure);
-	find_standing(standing, set, &closure);
+	find_standing(standing, set, closure.broken);
 	return standing;
 }
 
@@ -618,7 +732,7 @@ segment_read_standing(Oid viewId)
 bool
 segment_read_is_tracked(Oid viewId)
 {
-	Closure		closure = {NIL, NIL};
+	Closure		closure = {NIL, NIL, false};
 	Oid			untracked;
 	ListCell   *lc;
 
@@ -638,7 +752,7 @@ evaluate_one(const SegmentStanding *standing, const SegmentBitmap *subset)
 	SegmentBitmap *members;
 
 	segment_read_evaluate(list_make1((void *) standing->compiled), standing->entry, subset,
-						  segment_read_clock(), &members);
+						  standing->clock, &members, NULL);
 	return members;
 }
 
@@ -792,7 +906,9 @@ segment_read_full_reason(SegmentFull full)
 		case FULL_FAILED:
 			return "the last refresh failed";
 		case FULL_CLOCK:
-			return "reads the clock";
+			return "reads the clock in a way that cannot be told ahead";
+		case FULL_AHEAD:
+			return "the base is ahead of the clock";
 		case FULL_UNTRACKED:
 			return "a source is not tracked";
 		case FULL_IN_FLIGHT:

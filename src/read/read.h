@@ -12,6 +12,7 @@
 #define SEGMENT_READ_H
 
 #include "bitmap/bitmap.h"
+#include "catalog/deadline.h"
 #include "catalog/registry.h"
 #include "catalog/state.h"
 #include "compile/compile.h"
@@ -23,7 +24,8 @@ typedef enum SegmentFull
 	FULL_DISABLED,				/* ALTER SEGMENT ... DISABLE */
 	FULL_UNBUILT,				/* never refreshed, or its definition changed since */
 	FULL_FAILED,				/* the last refresh failed */
-	FULL_CLOCK,					/* the definition reads the clock */
+	FULL_CLOCK,					/* reads the clock in a way that cannot be told ahead */
+	FULL_AHEAD,					/* the base is ahead of the clock */
 	FULL_UNTRACKED,				/* a source has no triggers, or disabled ones */
 	FULL_IN_FLIGHT,				/* a statement on a source is running in this backend */
 	FULL_EVERYBODY,				/* a change touched everybody */
@@ -42,6 +44,9 @@ typedef struct SegmentStanding
 	SegmentState state;
 	SegmentEpoch epoch;			/* valid if state.epoch is not 0 and found */
 	SegmentBitmap *pending;		/* NULL unless full is FULL_NOT */
+	TimestampTz clock;			/* what now() means in a read */
+	List	   *closure;		/* of SegmentCompiled *: itself, and what it refers to */
+	List	   *entries;		/* of SegmentEntry *, in step with closure */
 } SegmentStanding;
 
 /*
@@ -80,10 +85,11 @@ extern bool segment_read_contains(Oid viewId, int64 subject);
  * compiled: list of SegmentCompiled *, of one subject table, one owner and one
  * set of pinned settings (those of "entry"; NULL: the session's own).
  * subset: subjects to look at; NULL: all.  results: one new set per element.
+ * deadlines: an array with one per element, added to; NULL: not asked for.
  */
 extern void segment_read_evaluate(List *compiled, const SegmentEntry *entry,
 								  const SegmentBitmap *subset, TimestampTz clock,
-								  SegmentBitmap **results);
+								  SegmentBitmap **results, SegmentDeadlines *deadlines);
 
 /*
  * The values of expressions for one subject: compiled as above, each with an
@@ -110,6 +116,16 @@ typedef struct SegmentGuard
 
 extern void segment_read_become(SegmentGuard *guard, Oid owner, const SegmentEntry *entry);
 extern void segment_read_return(SegmentGuard *guard);
+
+/*
+ * When an expression of the clock alone, in a segment or one it refers to, may
+ * next step for everybody; DT_NOEND: never.
+ */
+extern TimestampTz segment_read_next_instant(const SegmentCompiled *compiled, const SegmentEntry *entry,
+											 TimestampTz clock);
+
+/* The end of the bound that a segment's max_staleness option sets from this clock; DT_NOEND without one. */
+extern TimestampTz segment_read_staleness_end(const SegmentEntry *entry, TimestampTz clock);
 
 /* In words, for segment.status. */
 extern const char *segment_read_full_reason(SegmentFull full);

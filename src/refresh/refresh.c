@@ -42,6 +42,7 @@
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "rewrite/rewriteManip.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/procarray.h"
@@ -60,9 +61,11 @@
 #include "utils/xid8.h"
 
 #include "bitmap/bitmap.h"
+#include "catalog/deadline.h"
 #include "catalog/registry.h"
 #include "catalog/state.h"
 #include "compat.h"
+#include "guc.h"
 #include "read/read.h"
 #include "refresh/refresh.h"
 #include "testing.h"
@@ -77,6 +80,8 @@ typedef struct Work
 	bool		full;			/* evaluate everybody */
 	SegmentBitmap *base;		/* what is stored now */
 	SegmentBitmap *truth;		/* result of evaluation; NULL until evaluated */
+	SegmentDeadlines deadlines; /* of the subjects evaluated */
+	TimestampTz due;			/* when everybody may change; known after a full evaluation */
 	char	   *failure;		/* message, if evaluation failed */
 	double		cost;			/* ms, its share */
 } Work;
@@ -199,6 +204,89 @@ same_group(const Work *a, const Work *b)
 		same_settings(a->standing->entry, b->standing->entry);
 }
 
+/* ---- deadlines ---- */
+
+static bool
+reads_clock(const Work *item)
+{
+	ListCell   *lc;
+
+	foreach(lc, item->standing->closure)
+		if (((SegmentCompiled *) lfirst(lc))->readsClock)
+			return true;
+	return false;
+}
+
+/* Can the flips of an inner segment be evaluated along with the outer one's? */
+static bool
+flips_along(const Work *item, const SegmentCompiled *inner, const SegmentEntry *entry)
+{
+	return inner->owner == item->standing->compiled->owner && entry != NULL &&
+		same_settings(item->standing->entry, entry);
+}
+
+/* The segment with the flips of those it refers to, as far as one query can see them. */
+static SegmentCompiled *
+with_inner_flips(const Work *item)
+{
+	const SegmentStanding *standing = item->standing;
+	SegmentCompiled *copy = palloc(sizeof(SegmentCompiled));
+	ListCell   *lc;
+	ListCell   *lc2;
+	ListCell   *lc3;
+
+	*copy = *standing->compiled;
+	copy->flips = list_copy(copy->flips);
+	forboth(lc, standing->closure, lc2, standing->entries)
+	{
+		const SegmentCompiled *inner = lfirst(lc);
+
+		if (inner == standing->compiled || !flips_along(item, inner, lfirst(lc2)))
+			continue;
+		/* all refer to the same table, but may number it differently */
+		foreach(lc3, inner->flips)
+		{
+			Node	   *flip = copyObject(lfirst(lc3));
+
+			ChangeVarNodes(flip, inner->subjectVarno, copy->subjectVarno, 0);
+			copy->flips = lappend(copy->flips, flip);
+		}
+	}
+	return copy;
+}
+
+/*
+ * What the query of the group could not tell of an item's deadlines: those of
+ * inner segments of other owners, and the instant that is everybody's.
+ */
+static void
+find_deadlines(Work *item, SegmentDeadlines *deadlines, const SegmentBitmap *subset, TimestampTz clock)
+{
+	const SegmentStanding *standing = item->standing;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	item->due = DT_NOEND;
+	forboth(lc, standing->closure, lc2, standing->entries)
+	{
+		const SegmentCompiled *inner = lfirst(lc);
+		const SegmentEntry *entry = lfirst(lc2);
+
+		if (item->full)
+		{
+			item->due = Min(item->due, segment_read_next_instant(inner, entry, clock));
+			if (inner->opaqueClock)
+				item->due = Min(item->due, segment_read_staleness_end(entry, clock));
+		}
+		if (inner != standing->compiled && inner->flips != NIL && !flips_along(item, inner, entry))
+		{
+			SegmentBitmap *ignored;
+
+			segment_read_evaluate(list_make1((void *) inner), entry, subset, clock, &ignored, deadlines);
+		}
+	}
+}
+
 /* Evaluate a group in a subtransaction; false, with *message, when it fails. */
 static bool
 try_evaluate(List *group, TimestampTz clock, char **message)
@@ -206,10 +294,13 @@ try_evaluate(List *group, TimestampTz clock, char **message)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	SegmentBitmap **results = palloc(sizeof(SegmentBitmap *) * list_length(group));
+	SegmentDeadlines *deadlines = palloc0(sizeof(SegmentDeadlines) * list_length(group));
+	bool		timed = false;
 	SegmentBitmap *subset = NULL;
 	List	   *compiled = NIL;
 	Work	   *first = linitial(group);
 	ListCell   *lc;
+	int			i;
 	volatile bool done = false;
 
 	if (!first->full)
@@ -218,7 +309,8 @@ try_evaluate(List *group, TimestampTz clock, char **message)
 	{
 		Work	   *item = lfirst(lc);
 
-		compiled = lappend(compiled, (void *) item->standing->compiled);
+		compiled = lappend(compiled, with_inner_flips(item));
+		timed |= reads_clock(item);
 		if (subset != NULL)
 			segment_bitmap_or(subset, item->standing->pending);
 	}
@@ -227,7 +319,11 @@ try_evaluate(List *group, TimestampTz clock, char **message)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		segment_read_evaluate(compiled, first->standing->entry, subset, clock, results);
+		segment_read_evaluate(compiled, first->standing->entry, subset, clock, results,
+							  timed ? deadlines : NULL);
+		i = 0;
+		foreach(lc, group)
+			find_deadlines(lfirst(lc), &deadlines[i++], subset, clock);
 		ReleaseCurrentSubTransaction();
 		done = true;
 	}
@@ -253,10 +349,12 @@ try_evaluate(List *group, TimestampTz clock, char **message)
 
 	if (done)
 	{
-		int			i = 0;
-
+		i = 0;
 		foreach(lc, group)
+		{
+			((Work *) lfirst(lc))->deadlines = deadlines[i];
 			((Work *) lfirst(lc))->truth = results[i++];
+		}
 	}
 	return done;
 }
@@ -363,6 +461,7 @@ store_unbuilt(Work *item, char status, const char *message, TimestampTz clock)
 	state->evaluated = 0;
 	state->cost = item->cost;
 	state->refreshedAt = clock;
+	state->due = DT_NOEND;
 	state->message = message ? pstrdup(message) : NULL;
 	if (!item->standing->hasState)
 	{
@@ -400,9 +499,16 @@ store_built(Work *item, int64 epoch, TimestampTz clock)
 		state->evaluated = item->full ? -1 : segment_bitmap_cardinality(standing->pending);
 		state->cost = item->cost;
 	}
+	if (item->full)
+		state->due = item->due;
 	state->refreshedAt = clock;
 	state->message = NULL;
 	segment_state_put(state);
+	if (members != NULL && reads_clock(item))
+	{
+		segment_deadline_delete(state->id, item->full ? DT_NOEND : clock);
+		segment_deadline_store(state->id, &item->deadlines, clock);
+	}
 	return true;
 }
 
@@ -526,26 +632,32 @@ clean_epochs(bool *any)
 	return oldest;
 }
 
+/* Below this is no snapshot that any backend holds now, or will take. */
+static FullTransactionId
+oldest_snapshot(void)
+{
+	Relation	table = segment_table_open("invalidation", AccessShareLock);
+	TransactionId horizon = GetOldestNonRemovableTransactionId(table);
+	FullTransactionId now = ReadNextFullTransactionId();
+
+	table_close(table, NoLock);
+	return SEGMENT_MUTANT("gc_eager") ? now : segment_compat_widen(now, horizon);
+}
+
 /*
  * Delete the invalidations below every epoch's xmin and below the oldest
  * snapshot of any backend: every base has them, and so will every base that is
  * being built.
  */
 static void
-delete_invalidations(FullTransactionId oldest, bool any)
+delete_invalidations(FullTransactionId limit, FullTransactionId oldest, bool any)
 {
 	Relation	table = segment_table_open("invalidation", RowExclusiveLock);
 	Relation	index = index_open(segment_table_index(table), AccessShareLock);
-	FullTransactionId now = ReadNextFullTransactionId();
-	TransactionId horizon = GetOldestNonRemovableTransactionId(table);
-	FullTransactionId limit;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	limit = segment_compat_widen(now, horizon);
-	if (SEGMENT_MUTANT("gc_eager"))
-		limit = now;
 	if (any && FullTransactionIdPrecedes(oldest, limit))
 		limit = oldest;
 	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_XID8LT, FullTransactionIdGetDatum(limit));
@@ -558,6 +670,25 @@ delete_invalidations(FullTransactionId oldest, bool any)
 	systable_endscan_ordered(scan);
 	index_close(index, NoLock);
 	table_close(table, NoLock);
+}
+
+/*
+ * Step 5.  First the horizon, only then the snapshot that shows the epochs: a
+ * refresh of another subject table that ends in between either still counts in
+ * the horizon, or its epoch is seen.  For the same reason that snapshot is a
+ * new one under REPEATABLE READ too.
+ */
+static void
+collect_garbage(void)
+{
+	FullTransactionId limit = oldest_snapshot();
+	FullTransactionId oldest;
+	bool		any;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	oldest = clean_epochs(&any);
+	delete_invalidations(limit, oldest, any);
+	PopActiveSnapshot();
 }
 
 /* ---- one subject table ---- */
@@ -738,13 +869,39 @@ move_forward_at(List *items, TimestampTz clock)
 	PG_END_TRY();
 }
 
+/*
+ * The clock of a refresh: the real one, but never before an epoch's, unless
+ * that is ahead of the real clock itself; or the one that was set.
+ */
+static TimestampTz
+choose_clock(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz clock = now;
+	ListCell   *lc;
+
+	if (segment_guc_clock != 0)
+	{
+		ereport(NOTICE,
+				errmsg("segments are refreshed as of segmentation.clock, %s", timestamptz_to_str(segment_guc_clock)),
+				errhint("Refresh again without the setting before other sessions rely on them; until then they read in full."));
+		return segment_guc_clock;
+	}
+	foreach(lc, segment_epoch_all(GetActiveSnapshot()))
+	{
+		TimestampTz epoch = ((SegmentEpoch *) lfirst(lc))->clock;
+
+		if (epoch <= now && epoch > clock)
+			clock = epoch;
+	}
+	return clock;
+}
+
 static void
 refresh_subject(Oid subject, List *viewIds)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "segment refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	FullTransactionId oldest;
-	bool		any;
 	List	   *items;
 
 	lock_subject(subject);
@@ -753,14 +910,11 @@ refresh_subject(Oid subject, List *viewIds)
 	items = make_items(viewIds);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	keep_snapshot(GetActiveSnapshot());
-	move_forward_at(items, GetCurrentTimestamp());
+	move_forward_at(items, choose_clock());
 	PopActiveSnapshot();
 
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	oldest = clean_epochs(&any);
-	delete_invalidations(oldest, any);
-	PopActiveSnapshot();
+	collect_garbage();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 }

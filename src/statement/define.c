@@ -204,6 +204,22 @@ compile(SegmentStatement *statement, int32 id, Oid subject, Oid owner,
 	return segment_compile_query(copyObject(*query), owner, statement->text);
 }
 
+/* What reads the clock in a way that cannot be told ahead needs a bound. */
+static void
+check_clock(SegmentCompiled *compiled, List *options, const char *text)
+{
+	ListCell   *lc;
+
+	if (!compiled->opaqueClock)
+		return;
+	foreach(lc, options)
+		if (strncmp(lfirst(lc), "max_staleness=", strlen("max_staleness=")) == 0)
+			return;
+	segment_definition_push_error_text(text);
+	segment_compile_clock(compiled, compiled->condition, text);
+	segment_definition_pop_error_text();
+}
+
 /* ------------------------------------------------------------------------
  * Effects
  * ------------------------------------------------------------------------ */
@@ -416,6 +432,7 @@ create_as(SegmentStatement *statement, Oid schema, Oid existing, SegmentEntry *o
 		refuse_other_subject(statement, before, subject);
 	compiled = compile(statement, id, subject, owner, before, &select, &query);
 	segment_statement_check_compiled(compiled, existing, statement->name->relname);
+	check_clock(compiled, options, statement->text);
 	viewId = create_view(statement->text, statement->name, schema, select, old != NULL);
 	register_segment(old, id, viewId, options);
 	AtEOXact_GUC(true, level);
@@ -474,6 +491,7 @@ segment_statement_alter_condition(SegmentStatement *statement, Oid viewId)
 	segment_statement_apply_options(entry->options);
 	compiled = compile(statement, entry->id, subject, before->owner, before, &select, &query);
 	segment_statement_check_compiled(compiled, viewId, get_rel_name(viewId));
+	check_clock(compiled, entry->options, statement->text);
 	StoreViewQuery(viewId, query, true);
 	CommandCounterIncrement();
 	register_segment(entry, entry->id, viewId, entry->options);

@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ *
+ * deadline.c
+ *		When subjects may change without a write: rows of segment.deadline.
+ *
+ * A row is a bucket: the subjects of one segment whose deadline lies in
+ * [start, start + width).  The width is the largest power of two microseconds
+ * that is at most 1/32 of the distance from the clock when it was written, so
+ *
+ *	- a segment has some 32 buckets for each doubling of the distance, whatever
+ *	  the number of subjects and events;
+ *	- a bucket begins after the clock it was written at, and a read that looks
+ *	  a time ahead of its base finds at most 1/32 of that time's worth too many;
+ *	- a subject whose bucket begins is looked at, early, and put into a finer
+ *	  one: some five times on the way to a deadline months away.
+ *
+ * A subject evaluated for another reason stays in its old bucket too.  That is
+ * harmless (it is looked at once more), and ends there: where two entries of a
+ * subject lead to the same deadline they fall into one bucket.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "common/int.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "catalog/deadline.h"
+#include "catalog/state.h"
+#include "testing.h"
+
+#define DEADLINE_COLUMNS 3
+
+/* Buckets are at most 1/2^5 of the distance wide. */
+#define FINENESS 5
+
+void
+segment_deadline_add(SegmentDeadlines *deadlines, int64 id, TimestampTz instant)
+{
+	if (deadlines->n == deadlines->room)
+	{
+		size_t		room = Max(1024, deadlines->room * 2);
+
+		if (deadlines->room == 0)
+		{
+			deadlines->ids = MemoryContextAllocHuge(CurrentMemoryContext, room * sizeof(int64));
+			deadlines->instants = MemoryContextAllocHuge(CurrentMemoryContext, room * sizeof(TimestampTz));
+		}
+		else
+		{
+			deadlines->ids = repalloc_huge(deadlines->ids, room * sizeof(int64));
+			deadlines->instants = repalloc_huge(deadlines->instants, room * sizeof(TimestampTz));
+		}
+		deadlines->room = room;
+	}
+	deadlines->ids[deadlines->n] = id;
+	deadlines->instants[deadlines->n++] = instant;
+}
+
+/* Where the bucket begins that a deadline goes into. */
+static TimestampTz
+bucket_start(TimestampTz instant, TimestampTz clock)
+{
+	int64		distance;
+	int			level;
+
+	if (pg_sub_s64_overflow(instant, clock, &distance))
+		distance = PG_INT64_MAX;
+	if (distance < 1)
+		return instant;
+	level = Max(0, pg_leftmost_one_pos64(distance) - FINENESS);
+	/* arithmetic shift: rounds down before 2000 too */
+	return (instant >> level) * (INT64CONST(1) << level);
+}
+
+/* One deadline with its bucket. */
+typedef struct Entry
+{
+	TimestampTz start;
+	int64		id;
+} Entry;
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	const Entry *x = a;
+	const Entry *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static SysScanDesc
+begin_bucket(Relation table, ScanKeyData *keys, int32 id, TimestampTz start)
+{
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ, TimestampTzGetDatum(start));
+	return systable_beginscan(table, segment_table_index(table), true, NULL, 2, keys);
+}
+
+/* Add subjects to a bucket. */
+static void
+put_bucket(Relation table, int32 id, TimestampTz start, SegmentBitmap *ids)
+{
+	ScanKeyData keys[2];
+	SysScanDesc scan = begin_bucket(table, keys, id, start);
+	HeapTuple	old = systable_getnext(scan);
+	Datum		values[DEADLINE_COLUMNS];
+	bool		nulls[DEADLINE_COLUMNS] = {false};
+	HeapTuple	tuple;
+
+	if (HeapTupleIsValid(old))
+	{
+		bool		isnull;
+		SegmentBitmap *there = segment_bitmap_from_datum(heap_getattr(old, DEADLINE_COLUMNS,
+																	  RelationGetDescr(table), &isnull));
+
+		segment_bitmap_or(ids, there);
+		segment_bitmap_free(there);
+	}
+	segment_bitmap_optimize(ids);
+	values[0] = Int32GetDatum(id);
+	values[1] = TimestampTzGetDatum(start);
+	values[2] = segment_bitmap_to_datum(ids);
+	tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
+	if (HeapTupleIsValid(old))
+		CatalogTupleUpdate(table, &old->t_self, tuple);
+	else
+		CatalogTupleInsert(table, tuple);
+	systable_endscan(scan);
+	heap_freetuple(tuple);
+	pfree(DatumGetPointer(values[2]));
+}
+
+void
+segment_deadline_store(int32 id, SegmentDeadlines *deadlines, TimestampTz clock)
+{
+	Relation	table;
+	Entry	   *entries;
+	size_t		n = deadlines->n;
+
+	if (n == 0)
+		return;
+	entries = MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(Entry));
+	for (size_t i = 0; i < n; i++)
+	{
+		TimestampTz instant = deadlines->instants[i];
+
+		if (SEGMENT_MUTANT("late_deadline"))
+			instant++;
+		entries[i].start = bucket_start(instant, clock);
+		entries[i].id = deadlines->ids[i];
+	}
+	qsort(entries, n, sizeof(Entry), compare_entries);
+
+	table = segment_table_open("deadline", RowExclusiveLock);
+	for (size_t i = 0; i < n;)
+	{
+		SegmentBitmap *ids = segment_bitmap_create();
+		TimestampTz start = entries[i].start;
+
+		CHECK_FOR_INTERRUPTS();
+		for (; i < n && entries[i].start == start; i++)
+			segment_bitmap_add(ids, entries[i].id);
+		put_bucket(table, id, start, ids);
+		segment_bitmap_free(ids);
+	}
+	table_close(table, NoLock);
+	pfree(entries);
+}
+
+void
+segment_deadline_due(int32 id, TimestampTz until, Snapshot snapshot, SegmentBitmap *due)
+{
+	Relation	table = segment_table_open("deadline", AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	ScanKeyInit(&keys[1], 2, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(until));
+	scan = systable_beginscan(table, segment_table_index(table), true, snapshot, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		SegmentBitmap *ids = segment_bitmap_from_datum(heap_getattr(tuple, DEADLINE_COLUMNS,
+																	RelationGetDescr(table), &isnull));
+
+		segment_bitmap_or(due, ids);
+		segment_bitmap_free(ids);
+	}
+	systable_endscan(scan);
+	table_close(table, NoLock);
+}
+
+void
+segment_deadline_delete(int32 id, TimestampTz until)
+{
+	Relation	table = segment_table_open("deadline", RowExclusiveLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	ScanKeyInit(&keys[1], 2, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(until));
+	scan = systable_beginscan(table, segment_table_index(table), true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		CatalogTupleDelete(table, &tuple->t_self);
+	systable_endscan(scan);
+	table_close(table, NoLock);
+}

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * deadline.h
+ *		When subjects may change without a write: rows of segment.deadline.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_DEADLINE_H
+#define SEGMENT_DEADLINE_H
+
+#include "bitmap/bitmap.h"
+#include "datatype/timestamp.h"
+#include "utils/snapshot.h"
+
+/* Deadlines of one segment, being collected; all zero is empty. */
+typedef struct SegmentDeadlines
+{
+	int64	   *ids;
+	TimestampTz *instants;
+	size_t		n;
+	size_t		room;
+} SegmentDeadlines;
+
+/* Remember that this subject may change at an instant; allocates in CurrentMemoryContext. */
+extern void segment_deadline_add(SegmentDeadlines *deadlines, int64 id, TimestampTz instant);
+
+/*
+ * Write down deadlines that lie behind the clock.  Each goes into the bucket
+ * that holds its instant; buckets are the wider the farther they are from the
+ * clock, and count as due when they begin.
+ */
+extern void segment_deadline_store(int32 id, SegmentDeadlines *deadlines, TimestampTz clock);
+
+/* The subjects of a segment whose deadline has come, early ones included: added to "due". */
+extern void segment_deadline_due(int32 id, TimestampTz until, Snapshot snapshot, SegmentBitmap *due);
+
+/* Delete the buckets that have begun by this instant; DT_NOEND: all. */
+extern void segment_deadline_delete(int32 id, TimestampTz until);
+
+#endif							/* SEGMENT_DEADLINE_H */

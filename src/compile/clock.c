@@ -1,0 +1,965 @@
+/*-------------------------------------------------------------------------
+ *
+ * clock.c
+ *		How a condition depends on the clock.
+ *
+ * Each place where the clock is read falls into one of three lists:
+ *
+ *	1. A comparison of a value of the row with the clock plus or minus an
+ *	   interval: flips.  Its next change is known for each row by
+ *	   segment.next_flip(value, shift, form, clock); for rows of a subquery it
+ *	   is the minimum over them,
+ *
+ *		(SELECT min(next_flip(..)) FROM orders WHERE orders.customer_id = customers.id)
+ *
+ *	   over a superset of the rows that the subquery looks at: what itself
+ *	   depends on the clock is left out of WHERE, and everything above WHERE is.
+ *	2. An expression of the clock alone that steps at known instants (midnights,
+ *	   hours): instants.  Everybody may change then, and only then.
+ *	3. Anything else: refused, or bounded by max_staleness.
+ *
+ * The clock may be read directly by now(), current_date and the like, or by
+ * age(x), which is age(current_date, x).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/formatting.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#include "compat.h"
+#include "compile/compile.h"
+#include "compile/link.h"
+#include "read/flip.h"
+
+/* A query that encloses what is looked at, the outermost first. */
+typedef struct Frame
+{
+	Query	   *query;
+	Node	   *tie;			/* "x IN (SELECT y": y = x, as a condition of this level; or NULL */
+	bool		hoisted;		/* a subquery in FROM that stands for the level around it */
+	struct Frame *outer;		/* NULL: the subject's own level is next */
+} Frame;
+
+typedef struct ClockContext
+{
+	SegmentCompiled *compiled;
+	const char *text;
+} ClockContext;
+
+static void visit(Node *node, Frame *frame, ClockContext *context);
+static void visit_query(Query *query, Frame *frame, ClockContext *context);
+
+/* ---- what reads the clock ---- */
+
+static bool
+is_clock_function(Oid funcid)
+{
+	return funcid == F_NOW || funcid == F_TRANSACTION_TIMESTAMP;
+}
+
+static bool
+is_age_of_today(Oid funcid)
+{
+	return funcid == F_AGE_TIMESTAMP || funcid == F_AGE_TIMESTAMPTZ;
+}
+
+static bool
+has_clock_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SQLValueFunction))
+		return true;			/* those that are no clock have been refused */
+	if (IsA(node, FuncExpr) &&
+		(is_clock_function(((FuncExpr *) node)->funcid) || is_age_of_today(((FuncExpr *) node)->funcid)))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_clock_walker, context, 0);
+	return expression_tree_walker(node, has_clock_walker, context);
+}
+
+static bool
+has_clock(Node *node)
+{
+	return has_clock_walker(node, NULL);
+}
+
+/* Does it depend on a row: columns, subqueries, aggregates? */
+static bool
+has_row_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var) || IsA(node, SubLink) || IsA(node, Aggref) || IsA(node, WindowFunc) || IsA(node, Param))
+		return true;
+	return expression_tree_walker(node, has_row_walker, context);
+}
+
+static bool
+has_row(Node *node)
+{
+	return has_row_walker(node, NULL);
+}
+
+/* Refuse, or note that only max_staleness can bound this. */
+static void
+refuse(Node *node, ClockContext *context)
+{
+	context->compiled->opaqueClock = true;
+	if (context->text != NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("the clock is used in a way whose next change cannot be told"),
+				errhint("Compare a column with now() plus or minus an interval, or use current_date, date_trunc() or extract() of now(); or accept a bound WITH (max_staleness = '15 min')."),
+				segment_compile_position(context->text, exprLocation(node)));
+}
+
+/* ---- list 1: comparisons with the clock plus an interval ---- */
+
+/* The clock's side of a comparison, taken apart. */
+typedef struct ClockSide
+{
+	int			form;			/* SEGMENT_FLIP_* */
+	Oid			type;			/* of the whole */
+	Node	   *shift;			/* interval added; NULL: none */
+	bool		cast;			/* a cast after the shift: no further shift */
+} ClockSide;
+
+static Node *
+negate(Node *interval)
+{
+	return (Node *) makeFuncExpr(F_INTERVAL_UM, INTERVALOID, list_make1(interval), InvalidOid, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
+}
+
+static Node *
+interval_zero(void)
+{
+	Interval   *zero = palloc0(sizeof(Interval));
+
+	return (Node *) makeConst(INTERVALOID, -1, InvalidOid, sizeof(Interval), IntervalPGetDatum(zero), false, false);
+}
+
+/* n days as an interval */
+static Node *
+interval_days(Node *n)
+{
+	List	   *args = NIL;
+	Const	   *zero = makeConst(INT4OID, -1, InvalidOid, 4, Int32GetDatum(0), false, true);
+
+	/* make_interval(years, months, weeks, days, hours, mins, secs) */
+	for (int i = 0; i < 6; i++)
+		args = lappend(args, i == 3 ? n : (Node *) copyObject(zero));
+	args = lappend(args, makeConst(FLOAT8OID, -1, InvalidOid, 8, Float8GetDatum(0.0), false, FLOAT8PASSBYVAL));
+	return (Node *) makeFuncExpr(F_MAKE_INTERVAL, INTERVALOID, args, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static Oid
+called_function(Node *node, List **args)
+{
+	if (IsA(node, FuncExpr))
+	{
+		*args = ((FuncExpr *) node)->args;
+		return ((FuncExpr *) node)->funcid;
+	}
+	if (IsA(node, OpExpr))
+	{
+		*args = ((OpExpr *) node)->args;
+		return get_opcode(((OpExpr *) node)->opno);
+	}
+	return InvalidOid;
+}
+
+/* Take the clock's side apart; false if it has another form. */
+static bool
+take_apart(Node *node, ClockSide *side)
+{
+	List	   *args = NIL;
+	Oid			function;
+	Node	   *clock;
+	Node	   *shift;
+	bool		subtract = false;
+	bool		swapped = false;
+	bool		days = false;
+
+	check_stack_depth();
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (IsA(node, SQLValueFunction))
+	{
+		side->shift = NULL;
+		side->cast = false;
+		side->type = ((SQLValueFunction *) node)->type;
+		switch (((SQLValueFunction *) node)->op)
+		{
+			case SVFOP_CURRENT_DATE:
+				side->form = SEGMENT_FLIP_DATE;
+				return true;
+			case SVFOP_CURRENT_TIMESTAMP:
+				side->form = SEGMENT_FLIP_NOW;
+				return true;
+			case SVFOP_LOCALTIMESTAMP:
+				side->form = SEGMENT_FLIP_LOCAL;
+				return true;
+			default:
+				return false;
+		}
+	}
+	function = called_function(node, &args);
+	if (is_clock_function(function))
+	{
+		*side = (ClockSide) {SEGMENT_FLIP_NOW, TIMESTAMPTZOID, NULL, false};
+		return true;
+	}
+
+	switch (function)
+	{
+			/* casts */
+		case F_TIMESTAMP_TIMESTAMPTZ:
+			if (!take_apart(linitial(args), side) || side->type != TIMESTAMPTZOID)
+				return false;
+			if (side->form == SEGMENT_FLIP_NOW && side->shift == NULL)
+				side->form = SEGMENT_FLIP_LOCAL;
+			else
+				side->cast = true;
+			side->type = TIMESTAMPOID;
+			return true;
+		case F_TIMESTAMPTZ_TIMESTAMP:
+		case F_TIMESTAMPTZ_DATE:
+			if (!take_apart(linitial(args), side))
+				return false;
+			side->type = TIMESTAMPTZOID;
+			side->cast = true;
+			return side->form != SEGMENT_FLIP_NOW;
+		case F_TIMESTAMP_DATE:
+			if (!take_apart(linitial(args), side) || side->shift != NULL)
+				return false;
+			side->type = TIMESTAMPOID;
+			return true;
+		case F_DATE_TIMESTAMPTZ:
+		case F_DATE_TIMESTAMP:
+			/* the date of a shifted instant steps at other times than midnight */
+			if (!take_apart(linitial(args), side) || side->shift != NULL)
+				return false;
+			side->form = SEGMENT_FLIP_DATE;
+			side->type = DATEOID;
+			return true;
+
+			/* additions */
+		case F_TIMESTAMPTZ_PL_INTERVAL:
+		case F_TIMESTAMP_PL_INTERVAL:
+		case F_DATE_PL_INTERVAL:
+			break;
+		case F_TIMESTAMPTZ_MI_INTERVAL:
+		case F_TIMESTAMP_MI_INTERVAL:
+		case F_DATE_MI_INTERVAL:
+			subtract = true;
+			break;
+		case F_INTERVAL_PL_TIMESTAMPTZ:
+		case F_INTERVAL_PL_TIMESTAMP:
+		case F_INTERVAL_PL_DATE:
+			swapped = true;
+			break;
+		case F_DATE_PLI:
+			days = true;
+			break;
+		case F_DATE_MII:
+			days = subtract = true;
+			break;
+		case F_INTEGER_PL_DATE:
+			days = swapped = true;
+			break;
+		default:
+			return false;
+	}
+	clock = swapped ? lsecond(args) : linitial(args);
+	shift = swapped ? linitial(args) : lsecond(args);
+	if (has_clock(shift) || !take_apart(clock, side) || side->shift != NULL || side->cast)
+		return false;
+	if (side->form == SEGMENT_FLIP_DATE && side->type == TIMESTAMPTZOID)
+		return false;			/* midnight as an instant, then shifted in its own way */
+	side->shift = copyObject(shift);
+	if (days)
+		side->shift = interval_days(side->shift);
+	if (subtract)
+		side->shift = negate(side->shift);
+	side->type = exprType(node);
+	return true;
+}
+
+static bool
+is_datetime(Oid type)
+{
+	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
+}
+
+/* x as an instant, or as a local timestamp */
+static Node *
+as_type(Node *x, Oid type)
+{
+	Oid			from = exprType(x);
+	Oid			function;
+
+	if (from == type)
+		return x;
+	if (type == TIMESTAMPTZOID)
+		function = from == DATEOID ? F_TIMESTAMPTZ_DATE : F_TIMESTAMPTZ_TIMESTAMP;
+	else
+		function = F_TIMESTAMP_DATE;
+	return (Node *) makeFuncExpr(function, type, list_make1(x), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+static Oid
+our_function(const char *name, int nargs, const Oid *types)
+{
+	return LookupFuncName(list_make2(makeString("segment"), makeString((char *) name)), nargs, types, false);
+}
+
+/* segment.next_flip(x, shift, form, now()) */
+static Node *
+flip_expression(Node *x, const ClockSide *side)
+{
+	Oid			axis = exprType(x) == TIMESTAMPTZOID || side->type == TIMESTAMPTZOID ? TIMESTAMPTZOID : TIMESTAMPOID;
+	Oid			types[4] = {axis, INTERVALOID, INT4OID, TIMESTAMPTZOID};
+
+	return (Node *) makeFuncExpr(our_function("next_flip", 4, types), TIMESTAMPTZOID,
+								 list_make4(as_type(copyObject(x), axis),
+											side->shift ? copyObject(side->shift) : interval_zero(),
+											makeConst(INT4OID, -1, InvalidOid, 4, Int32GetDatum(side->form), false, true),
+											makeFuncExpr(F_NOW, TIMESTAMPTZOID, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL)),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+/* x moved by the length of an interval as comparisons of intervals see it */
+static Node *
+shifted(Node *x, Node *span, int sign)
+{
+	Oid			type = exprType(x);
+	Oid			types[3];
+
+	if (type == DATEOID)
+		x = as_type(x, type = TIMESTAMPOID);
+	types[0] = type;
+	types[1] = INTERVALOID;
+	types[2] = INT4OID;
+	return (Node *) makeFuncExpr(our_function("shift", 3, types), type,
+								 list_make3(copyObject(x), copyObject(span),
+											makeConst(INT4OID, -1, InvalidOid, 4, Int32GetDatum(sign), false, true)),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+/* Is this one of the six comparisons of a type's order, also with the types beside it? */
+static bool
+compares(Oid opno, Oid type)
+{
+	Oid			opfamily = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	Oid			negator = get_negator(opno);
+
+	return op_in_opfamily(opno, opfamily) || (OidIsValid(negator) && op_in_opfamily(negator, opfamily));
+}
+
+/* (clock - x) compared with a span, or (x - clock): the flip, or NULL */
+static Node *
+flip_of_difference(Node *difference, Node *span)
+{
+	List	   *args = NIL;
+	Oid			function = called_function(difference, &args);
+	ClockSide	side;
+	Node	   *x;
+	int			sign;
+
+	if (function != F_TIMESTAMPTZ_MI && function != F_TIMESTAMP_MI && function != F_DATE_MI)
+		return NULL;
+	if (has_clock(span))
+		return NULL;
+	if (has_clock(linitial(args)) && !has_clock(lsecond(args)))
+	{
+		if (!take_apart(linitial(args), &side))
+			return NULL;
+		x = lsecond(args);
+		sign = 1;				/* clock - x > span: clock > x + span */
+	}
+	else if (!has_clock(linitial(args)))
+	{
+		if (!take_apart(lsecond(args), &side))
+			return NULL;
+		x = linitial(args);
+		sign = -1;				/* x - clock > span: clock < x - span */
+	}
+	else
+		return NULL;
+	if (function == F_DATE_MI)
+		span = interval_days(copyObject(span));
+	x = shifted(x, span, sign);
+	return flip_expression(x, &side);
+}
+
+/* The flip of a comparison, at its own level; NULL if it is not of list 1. */
+static Node *
+flip_of(OpExpr *op)
+{
+	Node	   *left;
+	Node	   *right;
+	ClockSide	side;
+
+	if (list_length(op->args) != 2)
+		return NULL;
+	left = linitial(op->args);
+	right = lsecond(op->args);
+	if (is_datetime(exprType(left)) && is_datetime(exprType(right)) &&
+		compares(op->opno, TIMESTAMPTZOID))
+	{
+		if (!has_clock(left) && take_apart(right, &side))
+			return flip_expression(left, &side);
+		if (!has_clock(right) && take_apart(left, &side))
+			return flip_expression(right, &side);
+		return NULL;
+	}
+	if (compares(op->opno, INTERVALOID) ||
+		(exprType(left) == INT4OID && exprType(right) == INT4OID && compares(op->opno, INT4OID)))
+	{
+		Node	   *flip = flip_of_difference(left, right);
+
+		return flip ? flip : flip_of_difference(right, left);
+	}
+	return NULL;
+}
+
+/* ---- from the level of a comparison out to the subject ---- */
+
+/* min() and max() of a column are a value of some row: look at every row's. */
+static Node *
+open_extremes(Node *node, bool *failed)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == 0)
+	{
+		Aggref	   *aggregate = (Aggref *) node;
+		const char *name = get_func_name(aggregate->aggfnoid);
+
+		if (get_func_namespace(aggregate->aggfnoid) == PG_CATALOG_NAMESPACE && name != NULL &&
+			(strcmp(name, "min") == 0 || strcmp(name, "max") == 0))
+			return (Node *) ((TargetEntry *) linitial(aggregate->args))->expr;
+		*failed = true;
+		return node;
+	}
+	if (IsA(node, WindowFunc))
+	{
+		*failed = true;
+		return node;
+	}
+	if (IsA(node, Query))
+		return node;
+	return expression_tree_mutator(node, open_extremes, (void *) failed);
+}
+
+/* AND lists without what reads the clock. */
+static Node *
+without_clock(Node *quals)
+{
+	List	   *kept = NIL;
+	ListCell   *lc;
+
+	foreach(lc, make_ands_implicit((Expr *) quals))
+		if (!has_clock(lfirst(lc)))
+			kept = lappend(kept, lfirst(lc));
+	return kept == NIL ? NULL : (Node *) make_ands_explicit(kept);
+}
+
+/* The same for a join tree; fails where leaving out would lose rows. */
+static bool
+strip_jointree(Node *node)
+{
+	ListCell   *lc;
+
+	if (IsA(node, FromExpr))
+	{
+		foreach(lc, ((FromExpr *) node)->fromlist)
+			if (!strip_jointree(lfirst(lc)))
+				return false;
+		((FromExpr *) node)->quals = without_clock(((FromExpr *) node)->quals);
+	}
+	else if (IsA(node, JoinExpr))
+	{
+		JoinExpr   *join = (JoinExpr *) node;
+
+		if (!strip_jointree(join->larg) || !strip_jointree(join->rarg))
+			return false;
+		if (!has_clock(join->quals))
+			return true;
+		if (join->jointype != JOIN_INNER)
+			return false;
+		join->quals = without_clock(join->quals);
+		if (join->quals == NULL)
+			join->quals = makeBoolConst(true, false);
+	}
+	return true;
+}
+
+static Aggref *
+min_of(Node *expr)
+{
+	Aggref	   *aggregate = makeNode(Aggref);
+	Oid			types[1] = {TIMESTAMPTZOID};
+
+	aggregate->aggfnoid = LookupFuncName(list_make2(makeString("pg_catalog"), makeString("min")), 1, types, false);
+	aggregate->aggtype = TIMESTAMPTZOID;
+	aggregate->aggtranstype = InvalidOid;	/* the planner finds it */
+	aggregate->aggargtypes = list_make1_oid(TIMESTAMPTZOID);
+	aggregate->args = list_make1(makeTargetEntry((Expr *) expr, 1, NULL, false));
+	aggregate->aggkind = 'n';
+	aggregate->aggno = -1;
+	aggregate->aggtransno = -1;
+	aggregate->location = -1;
+	return aggregate;
+}
+
+/* (SELECT min(expr) FROM .. WHERE ..) over the rows of a level, clock left out; NULL if it cannot be. */
+static Node *
+minimum_over(Frame *frame, Node *expr)
+{
+	Query	   *query = copyObject(frame->query);
+	SubLink    *sublink = makeNode(SubLink);
+	bool		failed = false;
+	ListCell   *lc;
+
+	expr = open_extremes(expr, &failed);
+	if (failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree))
+		return NULL;
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if ((rte->rtekind == RTE_SUBQUERY && has_clock((Node *) rte->subquery)) ||
+			(rte->rtekind == RTE_FUNCTION && has_clock((Node *) rte->functions)))
+			return NULL;
+		if (segment_compat_is_group(rte))
+			return NULL;
+	}
+	foreach(lc, query->cteList)
+		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
+			return NULL;
+	if (frame->tie != NULL)
+		query->jointree->quals = make_and_qual(query->jointree->quals, copyObject(frame->tie));
+
+	query->targetList = list_make1(makeTargetEntry((Expr *) min_of(expr), 1, pstrdup("flip"), false));
+	query->hasAggs = true;
+	query->hasWindowFuncs = false;
+	query->hasDistinctOn = false;
+	query->hasTargetSRFs = false;
+	query->groupClause = NIL;
+	query->groupingSets = NIL;
+	query->havingQual = NULL;
+	query->windowClause = NIL;
+	query->distinctClause = NIL;
+	query->sortClause = NIL;
+	query->limitOffset = NULL;
+	query->limitCount = NULL;
+	query->hasSubLinks = true;
+	sublink->subLinkType = EXPR_SUBLINK;
+	sublink->subselect = (Node *) query;
+	sublink->location = -1;
+	return (Node *) sublink;
+}
+
+/* Does anything in a query refer to the level right around it? */
+static bool
+refers_around(Node *node, void *context)
+{
+	int			depth = *(int *) context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varlevelsup == depth;
+	if (IsA(node, Query))
+	{
+		int			inner = depth + 1;
+
+		return query_tree_walker((Query *) node, refers_around, (void *) &inner, 0);
+	}
+	return expression_tree_walker(node, refers_around, context);
+}
+
+/* Take a flip found at a level out to the subject's; false when it cannot be. */
+static bool
+add_flip(Node *flip, Frame *frame, SegmentCompiled *compiled)
+{
+	for (; frame != NULL; frame = frame->outer)
+	{
+		flip = minimum_over(frame, flip);
+		if (flip == NULL)
+			return false;
+		if (frame->hoisted)
+		{
+			/* what stands in FROM is looked at from outside the level that it stands in */
+			int			depth = 0;
+
+			if (refers_around(flip, &depth))
+				return false;
+			IncrementVarSublevelsUp(flip, -1, 1);
+			frame = frame->outer;
+			if (frame == NULL)
+				break;
+		}
+	}
+	compiled->flips = lappend(compiled->flips, flip);
+	return true;
+}
+
+/* ---- list 2: expressions of the clock alone ---- */
+
+static SegmentGrain
+finer(SegmentGrain a, SegmentGrain b)
+{
+	return a > b ? a : b;
+}
+
+/* The grain of a field of date_trunc() or extract(); false: too fine. */
+static bool
+field_grain(Node *node, SegmentGrain *grain)
+{
+	static const char *const too_fine[] = {
+		"microseconds", "milliseconds", "second", "seconds", "epoch", "julian", "us", "ms", "s", "sec"
+	};
+	char	   *field;
+
+	if (!IsA(node, Const) || ((Const *) node)->constisnull || ((Const *) node)->consttype != TEXTOID)
+		return false;
+	field = asc_tolower(TextDatumGetCString(((Const *) node)->constvalue), VARSIZE_ANY_EXHDR(DatumGetPointer(((Const *) node)->constvalue)));
+	for (int i = 0; i < lengthof(too_fine); i++)
+		if (strcmp(field, too_fine[i]) == 0)
+			return false;
+	if (strncmp(field, "minute", 6) == 0)
+		*grain = GRAIN_MINUTE;
+	else if (strncmp(field, "hour", 4) == 0 || strncmp(field, "timezone", 8) == 0)
+		*grain = GRAIN_QUARTER;
+	else
+		*grain = GRAIN_DAY;
+	return true;
+}
+
+/* The grain of whole fields of a moment: that of the field, or finer if the moment is shifted by less. */
+static bool
+moment_grain(Node *node, SegmentGrain *grain)
+{
+	List	   *args = NIL;
+	Oid			function;
+	Node	   *shift;
+
+	check_stack_depth();
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (IsA(node, SQLValueFunction))
+	{
+		SQLValueFunctionOp op = ((SQLValueFunction *) node)->op;
+
+		*grain = GRAIN_DAY;
+		return op == SVFOP_CURRENT_DATE || op == SVFOP_CURRENT_TIMESTAMP || op == SVFOP_LOCALTIMESTAMP;
+	}
+	function = called_function(node, &args);
+	switch (function)
+	{
+		case F_NOW:
+		case F_TRANSACTION_TIMESTAMP:
+			*grain = GRAIN_DAY;
+			return true;
+		case F_TIMESTAMP_TIMESTAMPTZ:
+		case F_TIMESTAMPTZ_TIMESTAMP:
+		case F_TIMESTAMP_DATE:
+		case F_TIMESTAMPTZ_DATE:
+			return moment_grain(linitial(args), grain);
+		case F_TIMEZONE_TEXT_TIMESTAMPTZ:
+		case F_TIMEZONE_TEXT_TIMESTAMP:
+			/* midnight of another zone: at a quarter of an hour of ours */
+			if (has_clock(linitial(args)) || !moment_grain(lsecond(args), grain))
+				return false;
+			*grain = finer(*grain, GRAIN_QUARTER);
+			return true;
+		case F_TIMESTAMPTZ_PL_INTERVAL:
+		case F_TIMESTAMPTZ_MI_INTERVAL:
+		case F_TIMESTAMP_PL_INTERVAL:
+		case F_TIMESTAMP_MI_INTERVAL:
+			shift = lsecond(args);
+			if (!IsA(shift, Const) || ((Const *) shift)->constisnull || !moment_grain(linitial(args), grain))
+				return false;
+			{
+				int64		time = DatumGetIntervalP(((Const *) shift)->constvalue)->time;
+
+				if (time % USECS_PER_MINUTE != 0)
+					return false;
+				if (time % (15 * USECS_PER_MINUTE) != 0)
+					*grain = finer(*grain, GRAIN_MINUTE);
+				else if (time != 0)
+					*grain = finer(*grain, GRAIN_QUARTER);
+			}
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* The grain of an expression of the clock alone; false: it moves all the time. */
+static bool
+find_grain(Node *node, SegmentGrain *grain)
+{
+	List	   *args = NIL;
+	Oid			function;
+	SegmentGrain inner;
+	bool		found = false;
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (IsA(node, SQLValueFunction))
+	{
+		*grain = GRAIN_DAY;
+		return ((SQLValueFunction *) node)->op == SVFOP_CURRENT_DATE;
+	}
+	function = called_function(node, &args);
+	switch (function)
+	{
+		case F_NOW:
+		case F_TRANSACTION_TIMESTAMP:
+			return false;
+		case F_DATE_TIMESTAMPTZ:
+		case F_DATE_TIMESTAMP:
+			return moment_grain(linitial(args), grain);
+		case F_DATE_TRUNC_TEXT_TIMESTAMP:
+		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ:
+		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT:
+		case F_EXTRACT_TEXT_TIMESTAMP:
+		case F_EXTRACT_TEXT_TIMESTAMPTZ:
+		case F_DATE_PART_TEXT_TIMESTAMP:
+		case F_DATE_PART_TEXT_TIMESTAMPTZ:
+			if (!field_grain(linitial(args), grain))
+				return false;
+			if (!moment_grain(lsecond(args), &inner))
+				return find_grain(lsecond(args), grain);
+			*grain = finer(*grain, inner);
+			if (function == F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT)
+				*grain = finer(*grain, GRAIN_QUARTER);
+			return true;
+		default:
+			break;
+	}
+
+	/* anything else steps when what it is made of does */
+	if (IsA(node, RelabelType))
+		return find_grain((Node *) ((RelabelType *) node)->arg, grain);
+	if (IsA(node, CoerceViaIO))
+		return find_grain((Node *) ((CoerceViaIO *) node)->arg, grain);
+	*grain = GRAIN_DAY;
+	foreach(lc, args)
+	{
+		if (!has_clock(lfirst(lc)))
+			continue;
+		if (!find_grain(lfirst(lc), &inner))
+			return false;
+		*grain = finer(*grain, inner);
+		found = true;
+	}
+	return found;
+}
+
+static void
+add_instant(Node *expr, SegmentGrain grain, SegmentCompiled *compiled)
+{
+	SegmentInstant *instant;
+	ListCell   *lc;
+
+	foreach(lc, compiled->instants)
+		if (equal(((SegmentInstant *) lfirst(lc))->expr, expr))
+			return;
+	instant = palloc(sizeof(SegmentInstant));
+	instant->expr = copyObject(expr);
+	instant->grain = grain;
+	compiled->instants = lappend(compiled->instants, instant);
+}
+
+static void
+add_today(SegmentCompiled *compiled)
+{
+	SQLValueFunction *today = makeNode(SQLValueFunction);
+
+	today->op = SVFOP_CURRENT_DATE;
+	today->type = DATEOID;
+	today->typmod = -1;
+	today->location = -1;
+	add_instant((Node *) today, GRAIN_DAY, compiled);
+}
+
+/* ---- the walk ---- */
+
+typedef struct VisitContext
+{
+	Frame	   *frame;
+	ClockContext *context;
+} VisitContext;
+
+static bool
+visit_child(Node *node, VisitContext *visiting)
+{
+	if (node != NULL)
+		visit(node, visiting->frame, visiting->context);
+	return false;
+}
+
+/* "operand IN (SELECT output": output = operand, as seen from inside; NULL if it says nothing. */
+static Node *
+tie_of(SubLink *sublink)
+{
+	Query	   *query = (Query *) sublink->subselect;
+	OpExpr	   *test = (OpExpr *) sublink->testexpr;
+	Node	   *outer;
+	Node	   *inner;
+	TargetEntry *target;
+
+	if (sublink->subLinkType != ANY_SUBLINK || !is_opclause(test) || list_length(test->args) != 2 ||
+		!IsA(lsecond(test->args), Param) || list_length(query->targetList) < 1 ||
+		!op_mergejoinable(test->opno, exprType(linitial(test->args))))
+		return NULL;
+	target = get_tle_by_resno(query->targetList, ((Param *) lsecond(test->args))->paramid);
+	if (target == NULL || !IsA(target->expr, Var) || ((Var *) target->expr)->varlevelsup != 0 ||
+		query->setOperations != NULL)
+		return NULL;
+	inner = copyObject((Node *) target->expr);
+	outer = copyObject(linitial(test->args));
+	IncrementVarSublevelsUp(outer, 1, 0);
+	return (Node *) make_opclause(test->opno, BOOLOID, false, (Expr *) outer, (Expr *) inner,
+								  InvalidOid, test->inputcollid);
+}
+
+static void
+visit_sublink(SubLink *sublink, Frame *frame, ClockContext *context)
+{
+	Frame		inner = {.query = (Query *) sublink->subselect, .tie = tie_of(sublink), .outer = frame};
+
+	visit(sublink->testexpr, frame, context);
+	visit_query(inner.query, &inner, context);
+}
+
+/* Everything in a query but its own FROM items' queries is at the level of the frame. */
+static void
+visit_query(Query *query, Frame *frame, ClockContext *context)
+{
+	VisitContext visiting = {frame, context};
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (!has_clock((Node *) query))
+		return;
+	foreach(lc, query->cteList)
+		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
+			refuse(((CommonTableExpr *) lfirst(lc))->ctequery, context);
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_SUBQUERY && has_clock((Node *) rte->subquery))
+		{
+			Frame		inner = {.query = rte->subquery, .hoisted = true, .outer = frame};
+
+			visit_query(rte->subquery, &inner, context);
+		}
+		else if (rte->rtekind == RTE_FUNCTION)
+			visit((Node *) rte->functions, frame, context);
+		else if (rte->rtekind == RTE_VALUES)
+			visit((Node *) rte->values_lists, frame, context);
+	}
+	(void) query_tree_walker(query, visit_child, (void *) &visiting,
+							 QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_CTE_SUBQUERIES | QTW_IGNORE_RANGE_TABLE);
+}
+
+/* Does a node have a value that may step, or only hold nodes that have? */
+static bool
+is_expression(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_SQLValueFunction:
+		case T_FuncExpr:
+		case T_OpExpr:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_MinMaxExpr:
+		case T_CoalesceExpr:
+		case T_DistinctExpr:
+		case T_ScalarArrayOpExpr:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+visit(Node *node, Frame *frame, ClockContext *context)
+{
+	VisitContext visiting = {frame, context};
+	SegmentGrain grain;
+
+	check_stack_depth();
+	if (node == NULL || !has_clock(node))
+		return;
+	if (IsA(node, SubLink))
+	{
+		visit_sublink((SubLink *) node, frame, context);
+		return;
+	}
+	if (IsA(node, OpExpr))
+	{
+		Node	   *flip = flip_of((OpExpr *) node);
+
+		if (flip != NULL)
+		{
+			if (!add_flip(flip, frame, context->compiled))
+				refuse(node, context);
+			/* the row's side may hold a subquery with a clock of its own: has_clock() said no */
+			return;
+		}
+	}
+	if (IsA(node, FuncExpr) && is_age_of_today(((FuncExpr *) node)->funcid))
+	{
+		add_today(context->compiled);
+		visit(linitial(((FuncExpr *) node)->args), frame, context);
+		return;
+	}
+	if (is_expression(node) && !has_row(node))
+	{
+		if (find_grain(node, &grain))
+			add_instant(node, grain, context->compiled);
+		else
+			refuse(node, context);
+		return;
+	}
+	(void) expression_tree_walker(node, visit_child, (void *) &visiting);
+}
+
+void
+segment_compile_clock(SegmentCompiled *compiled, Node *part, const char *text)
+{
+	ClockContext context = {compiled, text};
+
+	compiled->flips = NIL;
+	compiled->instants = NIL;
+	compiled->opaqueClock = false;
+	visit(part, NULL, &context);
+}

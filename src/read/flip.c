@@ -1,0 +1,297 @@
+/*-------------------------------------------------------------------------
+ *
+ * flip.c
+ *		segment.next_flip(): when a comparison with the clock may next change.
+ *
+ * A comparison of a row's value x with g(clock), where g adds an interval, is
+ * "<", "=" or ">" at the clock, and the question is when that may next be
+ * different.  The answer may be early (the subject is looked at, and asks
+ * again), never late; NULL is never.
+ *
+ * g is SQL's own: PostgreSQL's functions compute it, in the pinned zone.  As the
+ * clock advances by t, g advances by t, except at breakpoints:
+ *
+ *	- the zone changes its offset (at the clock, or at the date that the
+ *	  interval leads to, where local times may be missing or doubled);
+ *	- local midnight, where months are clamped to their last day, and where
+ *	  current_date steps.
+ *
+ * g may step back there, so "x > now() - interval '1 month'" can change up to
+ * seven times around the end of a month.  Up to the next breakpoint the answer is
+ * exact; otherwise it is the breakpoint.  Far from x, by more than all steps of
+ * g together (SLACK), breakpoints are skipped.
+ *
+ *			x ..............................*
+ *			g(clock)              ____/    /
+ *			                 ____/    |   |
+ *			clock      -----+---------+---+----->
+ *			                breakpoint    flip
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/int.h"
+#include "datatype/timestamp.h"
+#include "fmgr.h"
+#include "pgtime.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "read/flip.h"
+
+PGDLLEXPORT Datum segmentation_next_flip_tz(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_next_flip_local(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_shift_tz(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum segmentation_shift_local(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(segmentation_next_flip_tz);
+PG_FUNCTION_INFO_V1(segmentation_next_flip_local);
+PG_FUNCTION_INFO_V1(segmentation_shift_tz);
+PG_FUNCTION_INFO_V1(segmentation_shift_local);
+
+/* More than all steps of g together: days clamped off a month's end, changes of offset, zones that skip a day. */
+#define SLACK_MONTHS (8 * USECS_PER_DAY)
+#define SLACK_DAYS	 (4 * USECS_PER_DAY)
+
+/* How far around a date the zone's changes of offset matter to it. */
+#define ZONE_REACH	 (2 * USECS_PER_DAY)
+
+/* The clock's side of a comparison. */
+typedef struct Side
+{
+	int			form;			/* SEGMENT_FLIP_* */
+	bool		local;			/* compared as timestamp without time zone */
+	Interval   *shift;
+} Side;
+
+static Timestamp
+to_local(TimestampTz instant)
+{
+	return DatumGetTimestamp(DirectFunctionCall1(timestamptz_timestamp, TimestampTzGetDatum(instant)));
+}
+
+static TimestampTz
+to_instant(Timestamp local)
+{
+	return DatumGetTimestampTz(DirectFunctionCall1(timestamp_timestamptz, TimestampGetDatum(local)));
+}
+
+static Timestamp
+midnight_of(Timestamp local)
+{
+	int64		rest = local % USECS_PER_DAY;
+
+	if (rest < 0)
+		rest += USECS_PER_DAY;
+	return local - rest;
+}
+
+TimestampTz
+segment_flip_next_midnight(TimestampTz clock)
+{
+	TimestampTz midnight = to_instant(midnight_of(to_local(clock)) + USECS_PER_DAY);
+
+	/* a zone may skip its midnight, or have it twice */
+	return midnight > clock ? midnight : clock + USECS_PER_HOUR;
+}
+
+/* g(clock), on the axis of the comparison. */
+static int64
+value_at(const Side *side, TimestampTz clock)
+{
+	Datum		shift = IntervalPGetDatum(side->shift);
+	Timestamp	local;
+
+	if (side->form == SEGMENT_FLIP_NOW)
+	{
+		TimestampTz value = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+																	TimestampTzGetDatum(clock), shift));
+
+		return side->local ? to_local(value) : value;
+	}
+	local = to_local(clock);
+	if (side->form == SEGMENT_FLIP_DATE)
+		local = midnight_of(local);
+	local = DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(local), shift));
+	return side->local ? local : to_instant(local);
+}
+
+/* The next instant after "from" at which the zone changes its offset; false if none is known. */
+static bool
+next_zone_change(TimestampTz from, TimestampTz *at, int64 *before, int64 *after)
+{
+	pg_time_t	time = timestamptz_to_time_t(from);
+	pg_time_t	boundary;
+	long		before_gmtoff;
+	long		after_gmtoff;
+	int			isdst;
+
+	if (pg_next_dst_boundary(&time, &before_gmtoff, &isdst, &boundary, &after_gmtoff, &isdst, session_timezone) != 1)
+		return false;
+	*at = time_t_to_timestamptz(boundary);
+	*before = before_gmtoff * USECS_PER_SEC;
+	*after = after_gmtoff * USECS_PER_SEC;
+	return true;
+}
+
+static bool
+is_fixed_zone(void)
+{
+	long		offset;
+
+	return pg_get_timezone_offset(session_timezone, &offset);
+}
+
+static void
+take_earlier(TimestampTz candidate, TimestampTz clock, TimestampTz *best)
+{
+	if (candidate > clock && candidate < *best)
+		*best = candidate;
+}
+
+/*
+ * Local times that are missing or doubled make to_instant() step.  The steps lie
+ * where the local time reaches a change of offset, told in the offset before or
+ * after it: add when the clock gets there.
+ */
+static void
+add_target_breakpoints(const Side *side, TimestampTz clock, TimestampTz *best)
+{
+	Interval	days = *side->shift;
+	Timestamp	local = to_local(clock);
+	TimestampTz from;
+	TimestampTz change;
+	int64		before;
+	int64		after;
+
+	if (side->form == SEGMENT_FLIP_NOW)
+		days.time = 0;			/* the time part is added to the instant */
+	if (side->form == SEGMENT_FLIP_DATE)
+		return;					/* steps at midnights only */
+	local = DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(local),
+												  IntervalPGetDatum(&days)));
+	from = to_instant(local) - ZONE_REACH;
+	for (int i = 0; i < 4 && next_zone_change(from, &change, &before, &after); i++)
+	{
+		take_earlier(clock + (change + before - local), clock, best);
+		take_earlier(clock + (change + after - local), clock, best);
+		if (change > from + 3 * ZONE_REACH)
+			break;
+		from = change;
+	}
+}
+
+/* Where g may next do something else than advance with the clock (or, for dates, stand still). */
+static TimestampTz
+next_breakpoint(const Side *side, TimestampTz clock)
+{
+	TimestampTz best = DT_NOEND;
+	TimestampTz change;
+	int64		before;
+	int64		after;
+
+	if (side->form == SEGMENT_FLIP_DATE || side->shift->month != 0)
+		take_earlier(segment_flip_next_midnight(clock), clock, &best);
+	if (is_fixed_zone())
+		return best;
+	if ((side->form != SEGMENT_FLIP_NOW || side->local || side->shift->month != 0 || side->shift->day != 0) &&
+		next_zone_change(clock, &change, &before, &after))
+		take_earlier(change, clock, &best);
+	if (side->form == SEGMENT_FLIP_NOW ? side->shift->month != 0 || side->shift->day != 0 : !side->local)
+		add_target_breakpoints(side, clock, &best);
+	if (side->form == SEGMENT_FLIP_NOW && side->local)
+	{
+		/* the instant reached is told in local time */
+		TimestampTz reached = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+																	  TimestampTzGetDatum(clock),
+																	  IntervalPGetDatum(side->shift)));
+
+		if (next_zone_change(reached, &change, &before, &after))
+			take_earlier(clock + (change - reached), clock, &best);
+	}
+	return best;
+}
+
+/* DT_NOEND: never */
+static TimestampTz
+next_flip(const Side *side, int64 x, TimestampTz clock)
+{
+	int64		value = value_at(side, clock);
+	int64		slack = side->shift->month != 0 ? SLACK_MONTHS : SLACK_DAYS;
+	TimestampTz best;
+
+	if (value > x && value - x > slack)
+		return DT_NOEND;
+	if (value < x && x - value > slack)
+		return clock + (x - value) - slack;
+	best = next_breakpoint(side, clock);
+	if (side->form != SEGMENT_FLIP_DATE && value <= x)
+		take_earlier(value < x ? clock + (x - value) : clock + 1, clock, &best);
+	return best;
+}
+
+/* The SQL functions: (x, shift interval, form integer, clock timestamptz) */
+static Datum
+answer(FunctionCallInfo fcinfo, int64 x, bool local)
+{
+	Side		side = {PG_GETARG_INT32(2), local, PG_GETARG_INTERVAL_P(1)};
+	TimestampTz result;
+
+	if (TIMESTAMP_NOT_FINITE(x))
+		PG_RETURN_NULL();
+	result = next_flip(&side, x, PG_GETARG_TIMESTAMPTZ(3));
+	if (result == DT_NOEND)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(result);
+}
+
+Datum
+segmentation_next_flip_tz(PG_FUNCTION_ARGS)
+{
+	return answer(fcinfo, PG_GETARG_TIMESTAMPTZ(0), false);
+}
+
+Datum
+segmentation_next_flip_local(PG_FUNCTION_ARGS)
+{
+	return answer(fcinfo, PG_GETARG_TIMESTAMP(0), true);
+}
+
+/*
+ * x plus (sign 1) or minus (-1) an interval by the length that comparisons of
+ * intervals give it: a month is 30 days, a day 24 hours.  "now() - x > span" is
+ * "now() > x plus span" in that sense.
+ */
+static Datum
+shift(FunctionCallInfo fcinfo)
+{
+	int64		x = PG_GETARG_INT64(0);
+	Interval   *span = PG_GETARG_INTERVAL_P(1);
+	int64		sign = PG_GETARG_INT32(2);
+	int64		days = (int64) span->month * DAYS_PER_MONTH + span->day;
+	int64		length;
+	int64		result;
+
+	if (TIMESTAMP_NOT_FINITE(x) ||
+		pg_mul_s64_overflow(days, USECS_PER_DAY, &length) ||
+		pg_add_s64_overflow(length, span->time, &length) ||
+		pg_mul_s64_overflow(length, sign, &length) ||
+		pg_add_s64_overflow(x, length, &result) || !IS_VALID_TIMESTAMP(result))
+		PG_RETURN_NULL();		/* beyond all clocks: never */
+	PG_RETURN_INT64(result);
+}
+
+Datum
+segmentation_shift_tz(PG_FUNCTION_ARGS)
+{
+	return shift(fcinfo);
+}
+
+Datum
+segmentation_shift_local(PG_FUNCTION_ARGS)
+{
+	return shift(fcinfo);
+}
