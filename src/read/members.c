@@ -155,12 +155,6 @@ trim_bases(void)
 	}
 }
 
-static Oid
-chunk_table(void)
-{
-	return get_relname_relid("chunk", get_namespace_oid("segment", false));
-}
-
 static CachedBase *
 find_base(int32 id, int64 version)
 {
