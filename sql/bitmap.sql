@@ -112,6 +112,13 @@ SELECT * FROM ids('{}');
 EXPLAIN SELECT * FROM ids('{1-12345}');
 SELECT count(*), sum(i) FROM ids('{0-99999,4294967296}') i;
 
+-- what the planner expects
+CREATE TABLE customers AS SELECT i AS id FROM generate_series(1::bigint, 10000) i;
+ANALYZE customers;
+EXPLAIN SELECT * FROM customers WHERE id <@ '{1-5000}'::bitmap;
+EXPLAIN SELECT * FROM customers WHERE '{1-100,5000000}'::bitmap @> id;
+DROP TABLE customers;
+
 -- aggregates
 SELECT bitmap_agg(i) FROM generate_series(1, 10) i WHERE i <> 5;
 SELECT bitmap_agg(i) FROM generate_series(1, 0) i;

@@ -257,7 +257,7 @@ forget_if_written(void)
 {
 	static int64 seen = 0;
 
-	if (!segment_capture_any_in_flight())
+	if (!segment_capture_in_flight(InvalidOid, GetActiveSnapshot()->curcid))
 		return;
 	if (pgWalUsage.wal_records != seen || !XLogIsNeeded())
 		forget_results();
@@ -471,6 +471,7 @@ closure_fingerprint(Closure *closure)
 static SegmentFull
 check_sources(const SegmentCompiled *compiled, Oid *untracked)
 {
+	CommandId	curcid = ActiveSnapshotSet() ? GetActiveSnapshot()->curcid : InvalidCommandId;
 	ListCell   *lc;
 
 	foreach(lc, compiled->sources)
@@ -483,7 +484,7 @@ check_sources(const SegmentCompiled *compiled, Oid *untracked)
 		*untracked = source->relid;
 		if (!covered)
 			return FULL_UNTRACKED;
-		if (segment_capture_in_flight(source->relid) && !SEGMENT_MUTANT("no_in_flight"))
+		if (segment_capture_in_flight(source->relid, curcid) && !SEGMENT_MUTANT("no_in_flight"))
 			return FULL_IN_FLIGHT;
 	}
 	*untracked = InvalidOid;

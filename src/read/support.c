@@ -48,6 +48,7 @@
 #include "bitmap/bitmap.h"
 #include "catalog/registry.h"
 #include "compat.h"
+#include "compile/scope.h"
 #include "read/read.h"
 
 PGDLLEXPORT Datum segmentation_holds(PG_FUNCTION_ARGS);
@@ -305,7 +306,7 @@ static Node *
 simplify_holds(PlannerInfo *root, FuncExpr *call)
 {
 	Const	   *id = linitial(call->args);
-	Var		   *key = (Var *) strip_implicit_coercions(lsecond(call->args));
+	Var		   *key = (Var *) segment_scope_strip(lsecond(call->args));
 	const SegmentCompiled *compiled;
 	RangeTblEntry *rte;
 	Oid			viewId;

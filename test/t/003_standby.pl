@@ -21,7 +21,7 @@ my %oracle = (
 	german => "country = 'DE'",
 	rich => 'EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = customers.id AND o.amount > (SELECT avg(amount) FROM orders))',
 	recent => "(SELECT max(placed_at) FROM orders o WHERE o.customer_id = customers.id) > now() - interval '30 days'");
-$oracle{both} = "(($oracle{spender}) AND ($oracle{german}))";
+$oracle{pair} = "(($oracle{spender}) AND ($oracle{german}))";
 
 $primary->safe_psql('postgres', q{
 	CREATE EXTENSION segmentation;
@@ -36,7 +36,7 @@ $primary->safe_psql('postgres', q{
 		CREATE SEGMENT german ON customers WHERE country = 'DE';
 		CREATE SEGMENT rich ON customers WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = customers.id AND o.amount > (SELECT avg(amount) FROM orders));
 		CREATE SEGMENT recent ON customers WHERE max(orders.placed_at) > now() - interval '30 days';
-		CREATE SEGMENT both AS spender & german
+		CREATE SEGMENT pair AS spender & german
 	$$;
 });
 
@@ -66,7 +66,7 @@ catch_up();
 check_segments($standby, 'on the standby, refreshed');
 for my $round (1 .. 3)
 {
-	$primary->safe_psql('postgres', "INSERT INTO orders SELECT 1000 * $round + i, 1 + i % 100, 40, now() FROM generate_series(1, 30) i; DELETE FROM customers WHERE id % 31 = $round; UPDATE orders SET customer_id = 50 + $round WHERE id % 17 = $round AND EXISTS (SELECT 1 FROM customers WHERE id = 50 + $round)");
+	$primary->safe_psql('postgres', "INSERT INTO orders SELECT 1000 * $round + i, c.id, 40, now() FROM generate_series(1, 30) i JOIN customers c ON c.id = 1 + i; DELETE FROM customers WHERE id % 31 = $round; UPDATE orders SET customer_id = 50 + $round WHERE id % 17 = $round AND EXISTS (SELECT 1 FROM customers WHERE id = 50 + $round)");
 	catch_up();
 	check_segments($standby, "on the standby with invalidations pending ($round)");
 	$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT spender'");
