@@ -905,7 +905,7 @@ segment_read_full_reason(SegmentFull full)
 		case FULL_AHEAD:
 			return "the base is ahead of the clock";
 		case FULL_UNTRACKED:
-			return "a source is not tracked, ALTER SEGMENT ... ENABLE mends its triggers";
+			return "a source is not tracked";
 		case FULL_IN_FLIGHT:
 			return "a statement on a source is running";
 		case FULL_EVERYBODY:
