@@ -652,6 +652,8 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 			standing->full = sources;
 			return;
 		}
+		if (standing->full == FULL_NOT && !segment_compile_may_read(compiled))
+			standing->full = FULL_FORBIDDEN;
 		if (compiled->opaqueClock && segment_read_staleness_end(lfirst(lc2), 0) == DT_NOEND)
 			standing->full = FULL_CLOCK;
 	}
@@ -904,6 +906,8 @@ segment_read_full_reason(SegmentFull full)
 			return "reads the clock in a way that cannot be told ahead";
 		case FULL_AHEAD:
 			return "the base is ahead of the clock";
+		case FULL_FORBIDDEN:
+			return "the owner may not read a source";
 		case FULL_UNTRACKED:
 			return "a source is not tracked";
 		case FULL_IN_FLIGHT:
