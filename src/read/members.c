@@ -155,12 +155,6 @@ trim_bases(void)
 	}
 }
 
-static Oid
-chunk_table(void)
-{
-	return get_relname_relid("chunk", get_namespace_oid("segment", false));
-}
-
 static CachedBase *
 find_base(int32 id, int64 version)
 {
@@ -263,7 +257,7 @@ forget_if_written(void)
 {
 	static int64 seen = 0;
 
-	if (!segment_capture_any_in_flight())
+	if (!segment_capture_in_flight(InvalidOid, GetActiveSnapshot()->curcid))
 		return;
 	if (pgWalUsage.wal_records != seen || !XLogIsNeeded())
 		forget_results();
@@ -477,6 +471,7 @@ closure_fingerprint(Closure *closure)
 static SegmentFull
 check_sources(const SegmentCompiled *compiled, Oid *untracked)
 {
+	CommandId	curcid = ActiveSnapshotSet() ? GetActiveSnapshot()->curcid : InvalidCommandId;
 	ListCell   *lc;
 
 	foreach(lc, compiled->sources)
@@ -489,7 +484,7 @@ check_sources(const SegmentCompiled *compiled, Oid *untracked)
 		*untracked = source->relid;
 		if (!covered)
 			return FULL_UNTRACKED;
-		if (segment_capture_in_flight(source->relid) && !SEGMENT_MUTANT("no_in_flight"))
+		if (segment_capture_in_flight(source->relid, curcid) && !SEGMENT_MUTANT("no_in_flight"))
 			return FULL_IN_FLIGHT;
 	}
 	*untracked = InvalidOid;
@@ -657,6 +652,8 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 			standing->full = sources;
 			return;
 		}
+		if (standing->full == FULL_NOT && !segment_compile_may_read(compiled))
+			standing->full = FULL_FORBIDDEN;
 		if (compiled->opaqueClock && segment_read_staleness_end(lfirst(lc2), 0) == DT_NOEND)
 			standing->full = FULL_CLOCK;
 	}
@@ -909,6 +906,8 @@ segment_read_full_reason(SegmentFull full)
 			return "reads the clock in a way that cannot be told ahead";
 		case FULL_AHEAD:
 			return "the base is ahead of the clock";
+		case FULL_FORBIDDEN:
+			return "the owner may not read a source";
 		case FULL_UNTRACKED:
 			return "a source is not tracked";
 		case FULL_IN_FLIGHT:

@@ -48,6 +48,7 @@
 #include "bitmap/bitmap.h"
 #include "catalog/registry.h"
 #include "compat.h"
+#include "compile/scope.h"
 #include "read/read.h"
 
 PGDLLEXPORT Datum segmentation_holds(PG_FUNCTION_ARGS);
@@ -255,6 +256,17 @@ handle_constant(Datum handle)
 	return makeConst(type, -1, InvalidOid, 8, handle, false, FLOAT8PASSBYVAL);
 }
 
+/*
+ * In the segment's own view, does row security filter what its owner sees of a
+ * source?  Then the condition has the policies in it, and is not the
+ * registered one; the lookup refuses, as all other reads do.
+ */
+static bool
+is_forbidden(const SegmentCompiled *compiled, Oid userId)
+{
+	return userId == compiled->owner && !segment_compile_may_read(compiled);
+}
+
 /* Can an outer join make NULLs of this table's columns? */
 static bool
 is_nullable(Node *node, int varno, bool nullable)
@@ -305,7 +317,7 @@ static Node *
 simplify_holds(PlannerInfo *root, FuncExpr *call)
 {
 	Const	   *id = linitial(call->args);
-	Var		   *key = (Var *) strip_implicit_coercions(lsecond(call->args));
+	Var		   *key = (Var *) segment_scope_strip(lsecond(call->args));
 	const SegmentCompiled *compiled;
 	RangeTblEntry *rte;
 	Oid			viewId;
@@ -320,7 +332,8 @@ simplify_holds(PlannerInfo *root, FuncExpr *call)
 	if (compiled == NULL || rte->rtekind != RTE_RELATION || rte->relid != compiled->subject ||
 		key->varattno != compiled->keyAttno || is_written_or_locked(root, key->varno) ||
 		is_nullable((Node *) root->parse->jointree, key->varno, false) ||
-		!same_condition(root, compiled, key->varno, lthird(call->args)))
+		(!same_condition(root, compiled, key->varno, lthird(call->args)) &&
+		 !is_forbidden(compiled, segment_compat_check_as_user(root->parse, rte))))
 		return NULL;
 	return (Node *) makeFuncExpr(our_function("probe", key->vartype), BOOLOID,
 								 list_make2(handle_constant(make_handle(compiled->id,

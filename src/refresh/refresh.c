@@ -757,7 +757,9 @@ set_aside(List *items, TimestampTz clock)
 			case FULL_DISABLED:
 			case FULL_UNTRACKED:
 				if (!standing->hasState || standing->state.status != SEGMENT_UNBUILT)
-					store_unbuilt(item, SEGMENT_UNBUILT, segment_read_full_reason(standing->full), clock);
+					store_unbuilt(item, SEGMENT_UNBUILT, standing->full == FULL_UNTRACKED ?
+								  "a source is not tracked; ALTER SEGMENT ... ENABLE mends its triggers" :
+								  segment_read_full_reason(standing->full), clock);
 				break;
 			default:
 				item->full = standing->full != FULL_NOT;
