@@ -54,6 +54,7 @@ typedef struct Pass
 {
 	Query	   *query;			/* SELECT link, agg, ... GROUP BY link */
 	Var		   *link;
+	bool		sorted;			/* for aggregates that need their input sorted */
 	int			rti;			/* of the subquery in the combined query */
 	int			joinRti;
 } Pass;
@@ -330,6 +331,41 @@ make_group(SubLink *sublink, Var *link, CombineContext *context)
 	return group;
 }
 
+/*
+ * DISTINCT, ORDER BY and WITHIN GROUP sort the rows of each subject.  Such
+ * aggregates have a pass of their own, or the others could not be hashed.
+ */
+static bool
+needs_sort(const Aggref *aggregate)
+{
+	return aggregate->aggdistinct != NIL || aggregate->aggorder != NIL || aggregate->aggkind != AGGKIND_NORMAL;
+}
+
+/*
+ * When every aggregate of a pass has a FILTER, only rows that pass one of them
+ * matter.  (A subject without any then has no group: it reads as no rows.)
+ */
+static void
+restrict_pass(Pass *pass)
+{
+	List	   *filters = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pass->query->targetList)
+	{
+		Aggref	   *aggregate = (Aggref *) ((TargetEntry *) lfirst(lc))->expr;
+
+		if (!IsA(aggregate, Aggref))
+			continue;
+		if (aggregate->aggfilter == NULL || checkExprHasSubLink((Node *) aggregate->aggfilter))
+			return;
+		if (!list_member(filters, aggregate->aggfilter))
+			filters = lappend(filters, copyObject(aggregate->aggfilter));
+	}
+	pass->query->jointree->quals = make_and_qual(pass->query->jointree->quals,
+												 (Node *) make_orclause(filters));
+}
+
 /* The value of an aggregate, as a column of its group; added there unless an equal one is. */
 static Node *
 aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineContext *context)
@@ -348,11 +384,15 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	{
 		Pass	   *candidate = lfirst(lc);
 
-		if (equal(candidate->link, link) && same_from(candidate->query, query))
+		if (equal(candidate->link, link) && candidate->sorted == needs_sort(aggregate) &&
+			same_from(candidate->query, query))
 			group = candidate;
 	}
 	if (group == NULL)
+	{
 		group = make_group(sublink, link, context);
+		group->sorted = needs_sort(aggregate);
+	}
 	segment_compat_merge_rights(group->query, query);
 	foreach(lc, group->query->targetList)
 		if (equal(((TargetEntry *) lfirst(lc))->expr, aggregate))
@@ -617,5 +657,7 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 
 			add_column(&context, segment, earliest(segment->flips));
 		}
+	foreach(lc, context.groups)
+		restrict_pass(lfirst(lc));
 	return castNode(Query, put_clock((Node *) query, &clock));
 }

@@ -538,7 +538,8 @@ choose_epoch(List *items)
 				users++;
 		}
 	}
-	if (common != 0)
+	/* the row of an epoch may have been updated since an old snapshot was taken */
+	if (common != 0 && !IsolationUsesXactSnapshot())
 	{
 		int			all = 0;
 
@@ -757,7 +758,9 @@ set_aside(List *items, TimestampTz clock)
 			case FULL_DISABLED:
 			case FULL_UNTRACKED:
 				if (!standing->hasState || standing->state.status != SEGMENT_UNBUILT)
-					store_unbuilt(item, SEGMENT_UNBUILT, segment_read_full_reason(standing->full), clock);
+					store_unbuilt(item, SEGMENT_UNBUILT, standing->full == FULL_UNTRACKED ?
+								  "a source is not tracked; ALTER SEGMENT ... ENABLE mends its triggers" :
+								  segment_read_full_reason(standing->full), clock);
 				break;
 			default:
 				item->full = standing->full != FULL_NOT;

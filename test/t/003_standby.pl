@@ -13,7 +13,7 @@ $primary->start;
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
-$standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 60s');
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = 60s\nhot_standby_feedback = on\nwal_receiver_status_interval = 1s");
 $standby->start;
 
 my %oracle = (
@@ -84,6 +84,8 @@ SKIP:
 	my $reader = DBI->connect('dbi:Pg:host=' . $standby->host . ';port=' . $standby->port . ';dbname=postgres', undef, undef, { RaiseError => 1, PrintError => 0 });
 	$reader->do('BEGIN ISOLATION LEVEL REPEATABLE READ');
 	$reader->do('SELECT count(*) FROM customers');
+	# the primary must have heard of this snapshot before it cleans up what the snapshot still sees
+	$primary->poll_query_until('postgres', 'SELECT backend_xmin IS NOT NULL FROM pg_stat_replication');
 	$primary->safe_psql('postgres', "DELETE FROM orders WHERE id % 2 = 0");
 	$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
 	$primary->safe_psql('postgres', "INSERT INTO orders VALUES (9999, 50, 500, now())");
