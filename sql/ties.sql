@@ -32,8 +32,8 @@ ANALYZE;
 DO LANGUAGE segment $$ CREATE LINK ON visit (customer) REFERENCES customers $$;
 CREATE TABLE condition (n serial, condition text, plain text);
 INSERT INTO condition (condition) VALUES
-	($$ id NOT IN (SELECT o.customer_id FROM city c LEFT JOIN orders o ON o.id = c.id * 4) $$),
-	($$ (id IN (SELECT o.customer_id FROM city c LEFT JOIN orders o ON o.id = c.id * 4 AND o.customer_id IS NOT NULL)) IS NOT NULL $$),
+	($$ id NOT IN (SELECT o.customer_id FROM city c LEFT JOIN orders o ON o.id = c.id * 3) $$),
+	($$ (id IN (SELECT o.customer_id FROM city c LEFT JOIN orders o ON o.id = c.id * 3 AND o.customer_id IS NOT NULL)) IS NOT NULL $$),
 	($$ EXISTS (SELECT FROM visit v LEFT JOIN orders o ON v.customer = customers.id AND o.id = v.id AND o.amount > 60 WHERE o.id IS NULL AND v.page = 'page2') $$),
 	($$ (SELECT count(*) FROM visit v LEFT JOIN orders o ON o.customer_id = customers.id AND v.customer = o.customer_id WHERE v.page = 'page1') > 6 $$),
 	($$ (id IN (SELECT customer_id FROM orders WHERE amount > 60)) IS NOT TRUE $$),
