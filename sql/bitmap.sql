@@ -109,8 +109,21 @@ SELECT * FROM bitmap_stats('{}');
 -- rows
 SELECT ids('{1,5,7-9,4294967296}');
 SELECT * FROM ids('{}');
-EXPLAIN SELECT * FROM ids('{1-12345}');
 SELECT count(*), sum(i) FROM ids('{0-99999,4294967296}') i;
+
+-- what the planner expects
+CREATE TABLE customers AS SELECT i AS id FROM generate_series(1::bigint, 10000) i;
+ANALYZE customers;
+CREATE FUNCTION planned(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT JSON) ' || query INTO plan;
+    RETURN plan #>> '{0,Plan,Plan Rows}';
+END $$;
+SELECT planned($$SELECT * FROM customers WHERE id <@ '{1-5000}'::bitmap$$);
+SELECT planned($$SELECT * FROM customers WHERE '{1-100,5000000}'::bitmap @> id$$);
+SELECT planned($$SELECT * FROM ids('{1-12345}')$$);
+DROP TABLE customers;
 
 -- aggregates
 SELECT bitmap_agg(i) FROM generate_series(1, 10) i WHERE i <> 5;

@@ -227,6 +227,10 @@ CREATE FUNCTION segment.bitmap_overlaps_array(segment.bitmap, bigint[]) RETURNS 
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_overlaps_array'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 
+CREATE FUNCTION segment.id_selectivity(internal, oid, internal, integer) RETURNS double precision
+    AS 'MODULE_PATHNAME', 'segmentation_id_selectivity'
+    LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
 CREATE OPERATOR segment.@> (
     LEFTARG = segment.bitmap, RIGHTARG = segment.bitmap, FUNCTION = segment.bitmap_contains,
     COMMUTATOR = OPERATOR(segment.<@),
@@ -251,14 +255,14 @@ COMMENT ON OPERATOR segment.&& (segment.bitmap, segment.bitmap) IS 'have ids in 
 CREATE OPERATOR segment.@> (
     LEFTARG = segment.bitmap, RIGHTARG = bigint, FUNCTION = segment.bitmap_contains_id,
     COMMUTATOR = OPERATOR(segment.<@),
-    RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel
+    RESTRICT = segment.id_selectivity, JOIN = pg_catalog.contjoinsel
 );
 COMMENT ON OPERATOR segment.@> (segment.bitmap, bigint) IS 'contains the id';
 
 CREATE OPERATOR segment.<@ (
     LEFTARG = bigint, RIGHTARG = segment.bitmap, FUNCTION = segment.id_contained,
     COMMUTATOR = OPERATOR(segment.@>),
-    RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel
+    RESTRICT = segment.id_selectivity, JOIN = pg_catalog.contjoinsel
 );
 COMMENT ON OPERATOR segment.<@ (bigint, segment.bitmap) IS 'is an id of';
 

@@ -1,17 +1,26 @@
 /*-------------------------------------------------------------------------
  *
  * planner.c
- *		What the planner is told about bitmaps: rows of ids().
+ *		What the planner is told about bitmaps.
+ *
+ * Where a bitmap is a constant, or what a stable function returns now, its
+ * cardinality says how many rows ids() gives and how many pass id <@ bitmap.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "bitmap/lookup.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
+#include "utils/selfuncs.h"
+
+/* Share of rows whose bitmap column contains a given id, when nothing is known; contsel's. */
+#define DEFAULT_CONTAINS_SELECTIVITY 0.001
 
 /* ids(constant) gives as many rows as the constant has ids. */
 PGDLLEXPORT Datum segmentation_ids_support(PG_FUNCTION_ARGS);
@@ -33,4 +42,49 @@ segmentation_ids_support(PG_FUNCTION_ARGS)
 	request->rows = ((Const *) argument)->constisnull ? 0 :
 		(double) segment_lookup_cardinality(((Const *) argument)->constvalue);
 	PG_RETURN_POINTER(request);
+}
+
+/*
+ * Share of the rows of a column of ids that are in this bitmap: its ids by
+ * those of the column, taking the bitmap for a subset of these.
+ */
+static double
+share_of_ids(VariableStatData *ids, Datum bitmap)
+{
+	bool		unknown;
+	double		distinct = get_variable_numdistinct(ids, &unknown);
+
+	/* without statistics take ids for unique */
+	if (unknown && ids->rel != NULL && ids->rel->tuples > 0)
+		distinct = ids->rel->tuples;
+	return (double) segment_lookup_cardinality(bitmap) / Max(distinct, 1.0);
+}
+
+/* Restriction selectivity of bitmap @> id and id <@ bitmap. */
+PGDLLEXPORT Datum segmentation_id_selectivity(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(segmentation_id_selectivity);
+Datum
+segmentation_id_selectivity(PG_FUNCTION_ARGS)
+{
+	PlannerInfo *root = (PlannerInfo *) PG_GETARG_POINTER(0);
+	List	   *args = (List *) PG_GETARG_POINTER(2);
+	int			varRelid = PG_GETARG_INT32(3);
+	VariableStatData variable;
+	Node	   *other;
+	bool		on_left;
+	double		selectivity = DEFAULT_CONTAINS_SELECTIVITY;
+
+	if (!get_restriction_variable(root, args, varRelid, &variable, &other, &on_left))
+		PG_RETURN_FLOAT8(selectivity);
+	if (IsA(other, Const))
+	{
+		if (((Const *) other)->constisnull)
+			selectivity = 0;
+		else if (exprType(variable.var) == INT8OID)
+			selectivity = share_of_ids(&variable, ((Const *) other)->constvalue);
+	}
+	ReleaseVariableStats(variable);
+	CLAMP_PROBABILITY(selectivity);
+	PG_RETURN_FLOAT8(selectivity);
 }

@@ -60,10 +60,11 @@ extern bool segment_capture_narrow(Oid relid, List *captures);
 /* Record "everybody" for a source (SEGMENT_WHOLE_SOURCE), in the current transaction. */
 extern void segment_capture_touch_all(Oid relid);
 
-/* Is a statement on this source still running in this backend (HAZARDS: reads then evaluate in full)? */
-extern bool segment_capture_in_flight(Oid relid);
-
-/* The same for any source. */
-extern bool segment_capture_any_in_flight(void);
+/*
+ * Is a statement on this source (InvalidOid: on any) still running in this
+ * backend, such that a snapshot with this curcid sees what it has written so
+ * far?  Reads then evaluate in full.
+ */
+extern bool segment_capture_in_flight(Oid relid, CommandId curcid);
 
 #endif							/* SEGMENT_CAPTURE_H */

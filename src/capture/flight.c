@@ -26,6 +26,7 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "capture/internal.h"
 
@@ -34,6 +35,7 @@ typedef struct Flight
 	Oid			relid;
 	uint32		event;
 	SubTransactionId subid;
+	CommandId	command;		/* snapshots with a higher curcid see what it has written */
 } Flight;
 
 static Flight *flights = NULL;	/* in TopMemoryContext, never freed */
@@ -110,6 +112,7 @@ segment_flight_push(Oid relid, uint32 event)
 	flights[nflights].relid = relid;
 	flights[nflights].event = event;
 	flights[nflights].subid = GetCurrentSubTransactionId();
+	flights[nflights].command = ActiveSnapshotSet() ? GetActiveSnapshot()->curcid : FirstCommandId;
 	nflights++;
 }
 
@@ -142,16 +145,10 @@ segment_flight_has(Oid relid, uint32 event)
 }
 
 bool
-segment_capture_any_in_flight(void)
-{
-	return nflights > 0;
-}
-
-bool
-segment_capture_in_flight(Oid relid)
+segment_capture_in_flight(Oid relid, CommandId curcid)
 {
 	for (int i = 0; i < nflights; i++)
-		if (flights[i].relid == relid)
+		if ((flights[i].relid == relid || !OidIsValid(relid)) && curcid > flights[i].command)
 			return true;
 	return false;
 }

@@ -445,7 +445,7 @@ segment_capture_install(Oid relid, List *captures)
 	{
 		set = read_set(source);
 		make_set(source, segment_capture_merge(set.captures, captures));
-		if (!set.sound || segment_capture_in_flight(relid))
+		if (!set.sound || segment_capture_in_flight(relid, InvalidCommandId))
 			segment_capture_touch_all(relid);
 	}
 	table_close(source, NoLock);
@@ -487,7 +487,7 @@ segment_capture_narrow(Oid relid, List *captures)
 	TriggerSet	set;
 	bool		changes;
 
-	if (segment_capture_in_flight(relid) || !ConditionalLockRelationOid(relid, lock))
+	if (segment_capture_in_flight(relid, InvalidCommandId) || !ConditionalLockRelationOid(relid, lock))
 		return false;
 	source = try_relation_open(relid, NoLock);
 	if (source == NULL)

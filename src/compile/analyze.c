@@ -340,7 +340,9 @@ walker(Node *node, WalkContext *context)
 				note_inner_segment((FuncExpr *) node, level, analysis);
 				return false;
 			}
-			break;
+			check_functions(node, analysis);
+			walk((Node *) segment_scope_arguments((FuncExpr *) node), level, analysis);
+			return false;
 		default:
 			break;
 	}

@@ -20,11 +20,13 @@
  */
 #include "postgres.h"
 
+#include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -52,6 +54,7 @@ typedef struct Pass
 {
 	Query	   *query;			/* SELECT link, agg, ... GROUP BY link */
 	Var		   *link;
+	bool		sorted;			/* for aggregates that need their input sorted */
 	int			rti;			/* of the subquery in the combined query */
 	int			joinRti;
 } Pass;
@@ -160,7 +163,7 @@ static Var *
 link_column(Node *qual, CombineContext *context)
 {
 	if (!is_opclause(qual) || list_length(((OpExpr *) qual)->args) != 2 ||
-		!op_mergejoinable(((OpExpr *) qual)->opno, exprType(linitial(((OpExpr *) qual)->args))))
+		get_op_opfamily_strategy(((OpExpr *) qual)->opno, INTEGER_BTREE_FAM_OID) != BTEqualStrategyNumber)
 		return NULL;
 	for (int i = 0; i < 2; i++)
 	{
@@ -328,6 +331,41 @@ make_group(SubLink *sublink, Var *link, CombineContext *context)
 	return group;
 }
 
+/*
+ * DISTINCT, ORDER BY and WITHIN GROUP sort the rows of each subject.  Such
+ * aggregates have a pass of their own, or the others could not be hashed.
+ */
+static bool
+needs_sort(const Aggref *aggregate)
+{
+	return aggregate->aggdistinct != NIL || aggregate->aggorder != NIL || aggregate->aggkind != AGGKIND_NORMAL;
+}
+
+/*
+ * When every aggregate of a pass has a FILTER, only rows that pass one of them
+ * matter.  (A subject without any then has no group: it reads as no rows.)
+ */
+static void
+restrict_pass(Pass *pass)
+{
+	List	   *filters = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pass->query->targetList)
+	{
+		Aggref	   *aggregate = (Aggref *) ((TargetEntry *) lfirst(lc))->expr;
+
+		if (!IsA(aggregate, Aggref))
+			continue;
+		if (aggregate->aggfilter == NULL || checkExprHasSubLink((Node *) aggregate->aggfilter))
+			return;
+		if (!list_member(filters, aggregate->aggfilter))
+			filters = lappend(filters, copyObject(aggregate->aggfilter));
+	}
+	pass->query->jointree->quals = make_and_qual(pass->query->jointree->quals,
+												 (Node *) make_orclause(filters));
+}
+
 /* The value of an aggregate, as a column of its group; added there unless an equal one is. */
 static Node *
 aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineContext *context)
@@ -346,11 +384,15 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	{
 		Pass	   *candidate = lfirst(lc);
 
-		if (equal(candidate->link, link) && same_from(candidate->query, query))
+		if (equal(candidate->link, link) && candidate->sorted == needs_sort(aggregate) &&
+			same_from(candidate->query, query))
 			group = candidate;
 	}
 	if (group == NULL)
+	{
 		group = make_group(sublink, link, context);
+		group->sorted = needs_sort(aggregate);
+	}
 	segment_compat_merge_rights(group->query, query);
 	foreach(lc, group->query->targetList)
 		if (equal(((TargetEntry *) lfirst(lc))->expr, aggregate))
@@ -382,12 +424,42 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	return (Node *) var;
 }
 
+static Node *pull_aggregates(Node *node, CombineContext *context);
+
+/*
+ * CASE and COALESCE promise not to evaluate what they do not need, and an
+ * aggregate that is pulled out is computed for every subject and may fail: only
+ * what they evaluate first, and so always, is entered.
+ */
+static Node *
+pull_from_first(Node *node, CombineContext *context)
+{
+	if (IsA(node, CoalesceExpr))
+	{
+		CoalesceExpr *coalesce = copyObject((CoalesceExpr *) node);
+
+		linitial(coalesce->args) = pull_aggregates(linitial(coalesce->args), context);
+		return (Node *) coalesce;
+	}
+	else
+	{
+		CaseExpr   *choice = copyObject((CaseExpr *) node);
+		CaseWhen   *first = linitial(choice->args);
+
+		choice->arg = (Expr *) pull_aggregates((Node *) choice->arg, context);
+		first->expr = (Expr *) pull_aggregates((Node *) first->expr, context);
+		return (Node *) choice;
+	}
+}
+
 /* Replace the correlated aggregates of a condition; subqueries are not entered. */
 static Node *
 pull_aggregates(Node *node, CombineContext *context)
 {
 	if (node == NULL)
 		return NULL;
+	if (IsA(node, CaseExpr) || IsA(node, CoalesceExpr))
+		return pull_from_first(node, context);
 	if (IsA(node, SubLink))
 	{
 		List	   *rest;
@@ -481,6 +553,13 @@ put_clock(Node *node, void *context)
 											 list_make2(today, put_clock(linitial(call->args), context)),
 											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 			default:
+				/* the clock may be in an argument's default */
+				if (segment_scope_arguments(call) != call->args)
+				{
+					call = copyObject(call);
+					call->args = segment_scope_arguments(call);
+					return expression_tree_mutator((Node *) call, put_clock, context);
+				}
 				break;
 		}
 	}
@@ -578,5 +657,7 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 
 			add_column(&context, segment, earliest(segment->flips));
 		}
+	foreach(lc, context.groups)
+		restrict_pass(lfirst(lc));
 	return castNode(Query, put_clock((Node *) query, &clock));
 }

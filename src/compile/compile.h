@@ -114,4 +114,10 @@ extern char *segment_compile_print_condition(const SegmentCompiled *compiled);
 /* The same for a part of the condition. */
 extern char *segment_compile_print_part(const SegmentCompiled *compiled, Node *part);
 
+/* May a role read these columns of a table (none: any one column)? */
+extern bool segment_compile_may_select(Oid relid, Oid owner, const Bitmapset *columns);
+
+/* May the owner read the sources, no row security in his way, and the segments referred to? */
+extern bool segment_compile_may_read(const SegmentCompiled *compiled);
+
 #endif							/* SEGMENT_COMPILE_H */

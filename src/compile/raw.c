@@ -305,6 +305,29 @@ from_item(Oid source, List *path)
 	return item;
 }
 
+/*
+ * The subquery that an aggregate becomes names its tables, and the subject
+ * outside, without their schemas: two of one name would be taken for each other.
+ */
+static void
+check_same_names(List *path, RawContext *raw, int location)
+{
+	ListCell   *lc;
+
+	foreach(lc, path)
+	{
+		Oid			relid = ((SegmentHop *) lfirst(lc))->fromRel;
+
+		if (strcmp(get_rel_name(relid), raw->subjectName) == 0)
+			ereport(ERROR,
+					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("an aggregate cannot read table \"%s.%s\", which has the name of the subject table",
+						   get_namespace_name(get_rel_namespace(relid)), raw->subjectName),
+					errhint("Write a subquery, with an alias for that table."),
+					segment_compile_position(raw->text, location));
+	}
+}
+
 /* Names resolve inside first: a bare column of the source must not be ambiguous with a table on the way. */
 static void
 qualify_names(AggregateNames *names, Oid source)
@@ -360,6 +383,7 @@ mutate_aggregate(FuncCall *call, RawContext *raw)
 	collect_names((Node *) call->agg_order, &names);
 	collect_names(call->agg_filter, &names);
 	source = choose_source(call, &names, &path);
+	check_same_names(path, raw, call->location);
 	qualify_names(&names, source);
 	count_rows(call, source);
 

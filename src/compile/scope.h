@@ -55,6 +55,9 @@ extern SegmentLevel *segment_scope_up(SegmentLevel *level, Index levelsup);
 /* The operand below casts that change no value (integer widening, relabelling). */
 extern Node *segment_scope_strip(Node *node);
 
+/* The arguments of a call, with the defaults of those left out, which only the planner would put in. */
+extern List *segment_scope_arguments(FuncExpr *call);
+
 /* Record the ties that the FROM and WHERE of a level, its children built, give. */
 extern void segment_touch_collect(SegmentLevel *level);
 

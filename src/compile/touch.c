@@ -28,8 +28,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "catalog/pg_opfamily.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -38,6 +40,7 @@
 #include "parser/parsetree.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "compile/compile.h"
@@ -66,6 +69,20 @@ segment_scope_strip(Node *node)
 		else
 			return node;
 	}
+}
+
+List *
+segment_scope_arguments(FuncExpr *call)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
+	List	   *args = call->args;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", call->funcid);
+	if (list_length(args) < ((Form_pg_proc) GETSTRUCT(tuple))->pronargs)
+		args = expand_function_arguments(args, false, call->funcresulttype, tuple);
+	ReleaseSysCache(tuple);
+	return args;
 }
 
 /* Would an equality on this output column be confined to the rows below that have the value? */

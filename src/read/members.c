@@ -29,6 +29,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "executor/instrument.h"
@@ -256,7 +257,7 @@ forget_if_written(void)
 {
 	static int64 seen = 0;
 
-	if (!segment_capture_any_in_flight())
+	if (!segment_capture_in_flight(InvalidOid, GetActiveSnapshot()->curcid))
 		return;
 	if (pgWalUsage.wal_records != seen || !XLogIsNeeded())
 		forget_results();
@@ -413,6 +414,7 @@ typedef struct Closure
 {
 	List	   *compiled;		/* of SegmentCompiled *, the segment itself first */
 	List	   *entries;		/* of SegmentEntry *, in step; NULL: not registered */
+	bool		broken;			/* one that it refers to is no segment any more */
 } Closure;
 
 /* The segment and all that it refers to, each once. */
@@ -426,7 +428,13 @@ collect_closure(Oid viewId, Closure *closure)
 	foreach(lc, closure->compiled)
 		if (((SegmentCompiled *) lfirst(lc))->viewId == viewId)
 			return;
-	compiled = segment_catalog_compiled(viewId, false);
+	compiled = segment_catalog_compiled(viewId, closure->compiled != NIL);
+	if (compiled == NULL)
+	{
+		/* a view changed by hand: the evaluation will say so */
+		closure->broken = true;
+		return;
+	}
 	closure->compiled = lappend(closure->compiled, (void *) compiled);
 	closure->entries = lappend(closure->entries, segment_catalog_lookup(viewId));
 	foreach(lc, compiled->inner)
@@ -463,6 +471,7 @@ closure_fingerprint(Closure *closure)
 static SegmentFull
 check_sources(const SegmentCompiled *compiled, Oid *untracked)
 {
+	CommandId	curcid = ActiveSnapshotSet() ? GetActiveSnapshot()->curcid : InvalidCommandId;
 	ListCell   *lc;
 
 	foreach(lc, compiled->sources)
@@ -475,7 +484,7 @@ check_sources(const SegmentCompiled *compiled, Oid *untracked)
 		*untracked = source->relid;
 		if (!covered)
 			return FULL_UNTRACKED;
-		if (segment_capture_in_flight(source->relid) && !SEGMENT_MUTANT("no_in_flight"))
+		if (segment_capture_in_flight(source->relid, curcid) && !SEGMENT_MUTANT("no_in_flight"))
 			return FULL_IN_FLIGHT;
 	}
 	*untracked = InvalidOid;
@@ -622,8 +631,9 @@ check_clock(SegmentStanding *standing)
 	return FULL_NOT;
 }
 
+/* broken: something it refers to is no segment any more */
 static void
-find_standing(SegmentStanding *standing, ResultSet *set)
+find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 {
 	ListCell   *lc;
 	ListCell   *lc2;
@@ -631,6 +641,8 @@ find_standing(SegmentStanding *standing, ResultSet *set)
 	standing->hasState = read_state(standing->entry, &standing->state, &standing->epoch);
 	standing->clock = effective_clock(standing);
 	standing->full = check_base(standing);
+	if (standing->full == FULL_NOT && broken)
+		standing->full = FULL_UNBUILT;
 
 	/* look at the sources in any case: a refresh wants to know */
 	forboth(lc, standing->closure, lc2, standing->entries)
@@ -643,6 +655,8 @@ find_standing(SegmentStanding *standing, ResultSet *set)
 			standing->full = sources;
 			return;
 		}
+		if (standing->full == FULL_NOT && !segment_compile_may_read(compiled))
+			standing->full = FULL_FORBIDDEN;
 		if (compiled->opaqueClock && segment_read_staleness_end(lfirst(lc2), 0) == DT_NOEND)
 			standing->full = FULL_CLOCK;
 	}
@@ -670,7 +684,7 @@ find_standing(SegmentStanding *standing, ResultSet *set)
 static SegmentStanding *
 make_standing(ResultSet *set, Oid viewId)
 {
-	Closure		closure = {NIL, NIL};
+	Closure		closure = {NIL, NIL, false};
 	SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
 
 	collect_closure(viewId, &closure);
@@ -679,7 +693,7 @@ make_standing(ResultSet *set, Oid viewId)
 	standing->closure = closure.compiled;
 	standing->entries = closure.entries;
 	standing->fingerprint = closure_fingerprint(&closure);
-	find_standing(standing, set);
+	find_standing(standing, set, closure.broken);
 	return standing;
 }
 
@@ -718,7 +732,7 @@ segment_read_standing(Oid viewId)
 bool
 segment_read_is_tracked(Oid viewId)
 {
-	Closure		closure = {NIL, NIL};
+	Closure		closure = {NIL, NIL, false};
 	Oid			untracked;
 	ListCell   *lc;
 
@@ -895,6 +909,8 @@ segment_read_full_reason(SegmentFull full)
 			return "reads the clock in a way that cannot be told ahead";
 		case FULL_AHEAD:
 			return "the base is ahead of the clock";
+		case FULL_FORBIDDEN:
+			return "the owner may not read a source";
 		case FULL_UNTRACKED:
 			return "a source is not tracked";
 		case FULL_IN_FLIGHT:

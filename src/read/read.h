@@ -26,6 +26,7 @@ typedef enum SegmentFull
 	FULL_FAILED,				/* the last refresh failed */
 	FULL_CLOCK,					/* reads the clock in a way that cannot be told ahead */
 	FULL_AHEAD,					/* the base is ahead of the clock */
+	FULL_FORBIDDEN,				/* the owner may not read a source any more: evaluation says which */
 	FULL_UNTRACKED,				/* a source has no triggers, or disabled ones */
 	FULL_IN_FLIGHT,				/* a statement on a source is running in this backend */
 	FULL_EVERYBODY,				/* a change touched everybody */

@@ -48,6 +48,7 @@
 #include "bitmap/bitmap.h"
 #include "catalog/registry.h"
 #include "compat.h"
+#include "compile/scope.h"
 #include "read/read.h"
 
 PGDLLEXPORT Datum segmentation_holds(PG_FUNCTION_ARGS);
@@ -255,12 +256,68 @@ handle_constant(Datum handle)
 	return makeConst(type, -1, InvalidOid, 8, handle, false, FLOAT8PASSBYVAL);
 }
 
-/* holds(id, key, condition) as probe(handle, key), or NULL. */
+/*
+ * In the segment's own view, does row security filter what its owner sees of a
+ * source?  Then the condition has the policies in it, and is not the
+ * registered one; the lookup refuses, as all other reads do.
+ */
+static bool
+is_forbidden(const SegmentCompiled *compiled, Oid userId)
+{
+	return userId == compiled->owner && !segment_compile_may_read(compiled);
+}
+
+/* Can an outer join make NULLs of this table's columns? */
+static bool
+is_nullable(Node *node, int varno, bool nullable)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	check_stack_depth();
+	if (IsA(node, RangeTblRef))
+		return nullable && ((RangeTblRef *) node)->rtindex == varno;
+	if (IsA(node, FromExpr))
+	{
+		foreach(lc, ((FromExpr *) node)->fromlist)
+			if (is_nullable(lfirst(lc), varno, nullable))
+				return true;
+	}
+	else if (IsA(node, JoinExpr))
+	{
+		JoinExpr   *join = (JoinExpr *) node;
+
+		return is_nullable(join->larg, varno,
+						   nullable || join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL) ||
+			is_nullable(join->rarg, varno,
+						nullable || join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL);
+	}
+	return false;
+}
+
+/*
+ * Is the condition to be asked of other versions of the row than the snapshot
+ * shows?  Of a row that is written or locked: of its newest version when another
+ * transaction has changed it meanwhile, and of the one about to be written for
+ * WITH CHECK OPTION.  The members are those of the snapshot.
+ */
+static bool
+is_written_or_locked(PlannerInfo *root, int varno)
+{
+	return root->parse->resultRelation == varno || get_parse_rowmark(root->parse, varno) != NULL;
+}
+
+/*
+ * holds(id, key, condition) as probe(handle, key), or NULL.  Not for a table
+ * under an outer join: of the row of NULLs that it makes, the condition may be
+ * true.  (A segment's view there is a query of its own.)
+ */
 static Node *
 simplify_holds(PlannerInfo *root, FuncExpr *call)
 {
 	Const	   *id = linitial(call->args);
-	Var		   *key = (Var *) strip_implicit_coercions(lsecond(call->args));
+	Var		   *key = (Var *) segment_scope_strip(lsecond(call->args));
 	const SegmentCompiled *compiled;
 	RangeTblEntry *rte;
 	Oid			viewId;
@@ -273,8 +330,10 @@ simplify_holds(PlannerInfo *root, FuncExpr *call)
 	compiled = segment_catalog_compiled(viewId, true);
 	rte = rt_fetch(key->varno, root->parse->rtable);
 	if (compiled == NULL || rte->rtekind != RTE_RELATION || rte->relid != compiled->subject ||
-		key->varattno != compiled->keyAttno ||
-		!same_condition(root, compiled, key->varno, lthird(call->args)))
+		key->varattno != compiled->keyAttno || is_written_or_locked(root, key->varno) ||
+		is_nullable((Node *) root->parse->jointree, key->varno, false) ||
+		(!same_condition(root, compiled, key->varno, lthird(call->args)) &&
+		 !is_forbidden(compiled, segment_compat_check_as_user(root->parse, rte))))
 		return NULL;
 	return (Node *) makeFuncExpr(our_function("probe", key->vartype), BOOLOID,
 								 list_make2(handle_constant(make_handle(compiled->id,

@@ -538,7 +538,8 @@ choose_epoch(List *items)
 				users++;
 		}
 	}
-	if (common != 0)
+	/* the row of an epoch may have been updated since an old snapshot was taken */
+	if (common != 0 && !IsolationUsesXactSnapshot())
 	{
 		int			all = 0;
 
@@ -632,26 +633,32 @@ clean_epochs(bool *any)
 	return oldest;
 }
 
+/* Below this is no snapshot that any backend holds now, or will take. */
+static FullTransactionId
+oldest_snapshot(void)
+{
+	Relation	table = segment_table_open("invalidation", AccessShareLock);
+	TransactionId horizon = GetOldestNonRemovableTransactionId(table);
+	FullTransactionId now = ReadNextFullTransactionId();
+
+	table_close(table, NoLock);
+	return SEGMENT_MUTANT("gc_eager") ? now : segment_compat_widen(now, horizon);
+}
+
 /*
  * Delete the invalidations below every epoch's xmin and below the oldest
  * snapshot of any backend: every base has them, and so will every base that is
  * being built.
  */
 static void
-delete_invalidations(FullTransactionId oldest, bool any)
+delete_invalidations(FullTransactionId limit, FullTransactionId oldest, bool any)
 {
 	Relation	table = segment_table_open("invalidation", RowExclusiveLock);
 	Relation	index = index_open(segment_table_index(table), AccessShareLock);
-	FullTransactionId now = ReadNextFullTransactionId();
-	TransactionId horizon = GetOldestNonRemovableTransactionId(table);
-	FullTransactionId limit;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	limit = segment_compat_widen(now, horizon);
-	if (SEGMENT_MUTANT("gc_eager"))
-		limit = now;
 	if (any && FullTransactionIdPrecedes(oldest, limit))
 		limit = oldest;
 	ScanKeyInit(&key, 1, BTLessStrategyNumber, F_XID8LT, FullTransactionIdGetDatum(limit));
@@ -664,6 +671,25 @@ delete_invalidations(FullTransactionId oldest, bool any)
 	systable_endscan_ordered(scan);
 	index_close(index, NoLock);
 	table_close(table, NoLock);
+}
+
+/*
+ * Step 5.  First the horizon, only then the snapshot that shows the epochs: a
+ * refresh of another subject table that ends in between either still counts in
+ * the horizon, or its epoch is seen.  For the same reason that snapshot is a
+ * new one under REPEATABLE READ too.
+ */
+static void
+collect_garbage(void)
+{
+	FullTransactionId limit = oldest_snapshot();
+	FullTransactionId oldest;
+	bool		any;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	oldest = clean_epochs(&any);
+	delete_invalidations(limit, oldest, any);
+	PopActiveSnapshot();
 }
 
 /* ---- one subject table ---- */
@@ -732,7 +758,9 @@ set_aside(List *items, TimestampTz clock)
 			case FULL_DISABLED:
 			case FULL_UNTRACKED:
 				if (!standing->hasState || standing->state.status != SEGMENT_UNBUILT)
-					store_unbuilt(item, SEGMENT_UNBUILT, segment_read_full_reason(standing->full), clock);
+					store_unbuilt(item, SEGMENT_UNBUILT, standing->full == FULL_UNTRACKED ?
+								  "a source is not tracked; ALTER SEGMENT ... ENABLE mends its triggers" :
+								  segment_read_full_reason(standing->full), clock);
 				break;
 			default:
 				item->full = standing->full != FULL_NOT;
@@ -877,8 +905,6 @@ refresh_subject(Oid subject, List *viewIds)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "segment refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	FullTransactionId oldest;
-	bool		any;
 	List	   *items;
 
 	lock_subject(subject);
@@ -891,10 +917,7 @@ refresh_subject(Oid subject, List *viewIds)
 	PopActiveSnapshot();
 
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	oldest = clean_epochs(&any);
-	delete_invalidations(oldest, any);
-	PopActiveSnapshot();
+	collect_garbage();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 }

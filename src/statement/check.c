@@ -103,22 +103,6 @@ refuse_privilege(Oid relid, Oid owner, const char *privilege)
 					quote_identifier(GetUserNameFromId(owner, false))));
 }
 
-/* May the owner read these columns of a table (none: any one column)? */
-static bool
-may_select(Oid relid, Oid owner, const Bitmapset *columns)
-{
-	int			column = -1;
-
-	if (pg_class_aclcheck(relid, owner, ACL_SELECT) == ACLCHECK_OK)
-		return true;
-	if (bms_is_empty((Bitmapset *) columns))
-		return pg_attribute_aclcheck_all(relid, owner, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
-	while ((column = bms_next_member(columns, column)) >= 0)
-		if (pg_attribute_aclcheck(relid, column, owner, ACL_SELECT) != ACLCHECK_OK)
-			return false;
-	return true;
-}
-
 static void
 check_privileges(const SegmentCompiled *compiled)
 {
@@ -133,7 +117,7 @@ check_privileges(const SegmentCompiled *compiled)
 	{
 		SegmentSource *source = lfirst(lc);
 
-		if (!may_select(source->relid, owner, source->columns))
+		if (!segment_compile_may_select(source->relid, owner, source->columns))
 			refuse_privilege(source->relid, owner, "SELECT");
 		if (pg_class_aclcheck(source->relid, owner, ACL_TRIGGER) != ACLCHECK_OK)
 			refuse_privilege(source->relid, owner, "TRIGGER");

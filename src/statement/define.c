@@ -306,8 +306,8 @@ source_tables(const SegmentCompiled *compiled)
 	return relids;
 }
 
-static void
-install_captures(const SegmentCompiled *compiled)
+void
+segment_statement_install_captures(const SegmentCompiled *compiled)
 {
 	ListCell   *lc;
 
@@ -324,7 +324,7 @@ static void
 finish(const SegmentCompiled *compiled, Oid viewId)
 {
 	depend_on_key(viewId, compiled);
-	install_captures(compiled);
+	segment_statement_install_captures(compiled);
 	segment_statement_check_keys(compiled);
 	segment_compile_notices(compiled);
 }

@@ -147,11 +147,14 @@ comment(SegmentStatement *statement)
 	segment_statement_run_utility((Node *) stmt, statement->text);
 }
 
+/* ENABLE also mends the triggers of the sources, which a restore or ALTER TABLE may have left unfit. */
 static void
 set_enabled(Oid viewId, bool enabled)
 {
 	SegmentEntry *entry = segment_catalog_lookup(viewId);
 
+	if (enabled)
+		segment_statement_install_captures(segment_catalog_compiled(viewId, false));
 	if (entry->enabled == enabled)
 		return;
 	entry->enabled = enabled;

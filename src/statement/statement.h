@@ -43,6 +43,9 @@ extern List *segment_statement_pin_settings(void);
 extern void segment_statement_create_link(SegmentStatement *statement);
 extern void segment_statement_drop_link(SegmentStatement *statement);
 
+/* define.c: Make the triggers of its sources record what a segment needs. */
+extern void segment_statement_install_captures(const SegmentCompiled *compiled);
+
 /*
  * sweep.c: The captures of a source may be narrowed only while nobody creates
  * a segment that needs them.  Held to the end of the transaction.

@@ -46,7 +46,7 @@ DO LANGUAGE segment $$
 					  WHERE e.customer_id = customers.id AND e.kind = 'visit' AND e.url = '/cart'
 						AND e.at >= ref_now() - interval '60 days' AND e.at < ref_now() - interval '2 days'
 						AND NOT EXISTS (SELECT FROM orders o
-										WHERE o.customer_id = customers.id
+										WHERE o.customer_id = e.customer_id
 										  AND o.placed_at >= e.at AND o.placed_at < e.at + interval '2 days'));
 	CREATE SEGMENT s19_download_then_form_7d ON customers
 		WHERE EXISTS (SELECT FROM events d JOIN events f ON f.customer_id = d.customer_id AND f.kind = 'form'

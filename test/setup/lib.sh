@@ -86,11 +86,12 @@ make_work() {
 	SERVER_USER=$(server_user)
 	WORK=$(mktemp -d "${TMPDIR:-/tmp}/segmentation-$1.XXXXXX")
 	chmod 755 "$WORK"
-	mkdir "$WORK/sock"
+	mkdir "$WORK/sock" "$WORK/t"
+	export TMPDIR=$WORK/t		# whatever is left there goes with the rest
 	trap leave_nothing EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	if [ "$(id -u)" = 0 ]; then chown "$SERVER_USER" "$WORK" "$WORK/sock"; fi
+	if [ "$(id -u)" = 0 ]; then chown "$SERVER_USER" "$WORK" "$WORK/sock" "$WORK/t"; fi
 	# another directory than the caller's, which the server's user may not be able to read
 	cd "$WORK" || exit 1
 }

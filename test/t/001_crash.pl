@@ -89,10 +89,11 @@ for my $round (1 .. 3)
 	}
 	# backends left alone end by themselves when they notice; the new postmaster waits for them
 	my $started = 0;
-	for (1 .. 100)
+	for (1 .. 50)
 	{
 		last if $started = $node->start(fail_ok => 1);
-		usleep(200_000);
+		$node->stop('fast', fail_ok => 1);
+		usleep(300_000);
 	}
 	ok($started, "started again after crash $round");
 	check_segments("after crash $round");

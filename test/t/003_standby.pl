@@ -13,7 +13,7 @@ $primary->start;
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
-$standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 60s');
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = 60s\nhot_standby_feedback = on\nwal_receiver_status_interval = 1s");
 $standby->start;
 
 my %oracle = (
@@ -21,7 +21,7 @@ my %oracle = (
 	german => "country = 'DE'",
 	rich => 'EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = customers.id AND o.amount > (SELECT avg(amount) FROM orders))',
 	recent => "(SELECT max(placed_at) FROM orders o WHERE o.customer_id = customers.id) > now() - interval '30 days'");
-$oracle{both} = "(($oracle{spender}) AND ($oracle{german}))";
+$oracle{pair} = "(($oracle{spender}) AND ($oracle{german}))";
 
 $primary->safe_psql('postgres', q{
 	CREATE EXTENSION segmentation;
@@ -36,7 +36,7 @@ $primary->safe_psql('postgres', q{
 		CREATE SEGMENT german ON customers WHERE country = 'DE';
 		CREATE SEGMENT rich ON customers WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = customers.id AND o.amount > (SELECT avg(amount) FROM orders));
 		CREATE SEGMENT recent ON customers WHERE max(orders.placed_at) > now() - interval '30 days';
-		CREATE SEGMENT both AS spender & german
+		CREATE SEGMENT pair AS spender & german
 	$$;
 });
 
@@ -66,7 +66,7 @@ catch_up();
 check_segments($standby, 'on the standby, refreshed');
 for my $round (1 .. 3)
 {
-	$primary->safe_psql('postgres', "INSERT INTO orders SELECT 1000 * $round + i, 1 + i % 100, 40, now() FROM generate_series(1, 30) i; DELETE FROM customers WHERE id % 31 = $round; UPDATE orders SET customer_id = 50 + $round WHERE id % 17 = $round AND EXISTS (SELECT 1 FROM customers WHERE id = 50 + $round)");
+	$primary->safe_psql('postgres', "INSERT INTO orders SELECT 1000 * $round + i, c.id, 40, now() FROM generate_series(1, 30) i JOIN customers c ON c.id = 1 + i; DELETE FROM customers WHERE id % 31 = $round; UPDATE orders SET customer_id = 50 + $round WHERE id % 17 = $round AND EXISTS (SELECT 1 FROM customers WHERE id = 50 + $round)");
 	catch_up();
 	check_segments($standby, "on the standby with invalidations pending ($round)");
 	$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT spender'");
@@ -84,6 +84,8 @@ SKIP:
 	my $reader = DBI->connect('dbi:Pg:host=' . $standby->host . ';port=' . $standby->port . ';dbname=postgres', undef, undef, { RaiseError => 1, PrintError => 0 });
 	$reader->do('BEGIN ISOLATION LEVEL REPEATABLE READ');
 	$reader->do('SELECT count(*) FROM customers');
+	# the primary must have heard of this snapshot before it cleans up what the snapshot still sees
+	$primary->poll_query_until('postgres', 'SELECT backend_xmin IS NOT NULL FROM pg_stat_replication');
 	$primary->safe_psql('postgres', "DELETE FROM orders WHERE id % 2 = 0");
 	$primary->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
 	$primary->safe_psql('postgres', "INSERT INTO orders VALUES (9999, 50, 500, now())");

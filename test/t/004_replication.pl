@@ -47,7 +47,7 @@ sub check_segments
 }
 
 $publisher->safe_psql('postgres', 'CREATE PUBLICATION shop FOR TABLE customers, orders');
-my $connection = $publisher->connstr('postgres');
+my $connection = $publisher->connstr . " dbname=postgres";
 $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION shop CONNECTION '$connection' PUBLICATION shop");
 $subscriber->wait_for_subscription_sync($publisher, 'shop') if $subscriber->can('wait_for_subscription_sync');
 $subscriber->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_subscription_rel WHERE srsubstate NOT IN ('r', 's')");

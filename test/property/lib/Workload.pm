@@ -685,6 +685,8 @@ END
 	}
 	elsif ($kind eq 'segments_of')
 	{
+		# which segments there are is of the snapshot, too
+		return if $session->{level} =~ /REPEATABLE|SERIALIZABLE/;
 		my $id = $self->{company}->key($subject);
 		my @same = grep { $self->segments($session)->{$_}{subject} eq $subject } @names;
 		my $want = join(' UNION ALL ', map { "SELECT '$_' AS name FROM public.$subject WHERE $subject.id = $id AND (" . $self->oracle_condition($session, $_) . ')' } @same);
