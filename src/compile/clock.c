@@ -62,6 +62,7 @@ typedef struct ClockContext
 {
 	SegmentCompiled *compiled;
 	const char *text;
+	bool		positive;		/* false and NULL are the same here: AND and OR right below a WHERE */
 } ClockContext;
 
 static void visit(Node *node, Frame *frame, ClockContext *context);
@@ -376,9 +377,20 @@ compares(Oid opno, Oid type)
 	return op_in_opfamily(opno, opfamily) || (OidIsValid(negator) && op_in_opfamily(negator, opfamily));
 }
 
-/* (clock - x) compared with a span, or (x - clock): the flip, or NULL */
+/*
+ * May what is compared with the clock read it too?  It may in a subquery or an
+ * aggregate's FILTER: what changes it is a change of its own, at which the flip is
+ * computed anew.  Two clocks are rather an expression of the clock alone.
+ */
+static bool
+may_be_compared(Node *x)
+{
+	return !has_clock(x) || has_row(x);
+}
+
+/* (clock - x) compared with a span, or (x - clock): the flip, with *other = x; or NULL */
 static Node *
-flip_of_difference(Node *difference, Node *span)
+flip_of_difference(Node *difference, Node *span, Node **other)
 {
 	List	   *args = NIL;
 	Oid			function = called_function(difference, &args);
@@ -390,31 +402,28 @@ flip_of_difference(Node *difference, Node *span)
 		return NULL;
 	if (has_clock(span))
 		return NULL;
-	if (has_clock(linitial(args)) && !has_clock(lsecond(args)))
+	if (may_be_compared(lsecond(args)) && take_apart(linitial(args), &side))
 	{
-		if (!take_apart(linitial(args), &side))
-			return NULL;
 		x = lsecond(args);
 		sign = 1;				/* clock - x > span: clock > x + span */
 	}
-	else if (!has_clock(linitial(args)))
+	else if (may_be_compared(linitial(args)) && take_apart(lsecond(args), &side))
 	{
-		if (!take_apart(lsecond(args), &side))
-			return NULL;
 		x = linitial(args);
 		sign = -1;				/* x - clock > span: clock < x - span */
 	}
 	else
 		return NULL;
+	*other = x;
 	if (function == F_DATE_MI)
 		span = interval_days(copyObject(span));
 	x = shifted(x, span, sign);
 	return flip_expression(x, &side);
 }
 
-/* The flip of a comparison, at its own level; NULL if it is not of list 1. */
+/* The flip of a comparison, at its own level, with *other = what is compared with the clock; NULL if it is not of list 1. */
 static Node *
-flip_of(OpExpr *op)
+flip_of(OpExpr *op, Node **other)
 {
 	Node	   *left;
 	Node	   *right;
@@ -427,27 +436,36 @@ flip_of(OpExpr *op)
 	if (is_datetime(exprType(left)) && is_datetime(exprType(right)) &&
 		compares(op->opno, TIMESTAMPTZOID))
 	{
-		if (!has_clock(left) && take_apart(right, &side))
-			return flip_expression(left, &side);
-		if (!has_clock(right) && take_apart(left, &side))
-			return flip_expression(right, &side);
+		if (may_be_compared(left) && take_apart(right, &side))
+			return flip_expression(*other = left, &side);
+		if (may_be_compared(right) && take_apart(left, &side))
+			return flip_expression(*other = right, &side);
 		return NULL;
 	}
 	if (compares(op->opno, INTERVALOID) ||
 		(exprType(left) == INT4OID && exprType(right) == INT4OID && compares(op->opno, INT4OID)))
 	{
-		Node	   *flip = flip_of_difference(left, right);
+		Node	   *flip = flip_of_difference(left, right, other);
 
-		return flip ? flip : flip_of_difference(right, left);
+		return flip ? flip : flip_of_difference(right, left, other);
 	}
 	return NULL;
 }
 
 /* ---- from the level of a comparison out to the subject ---- */
 
-/* min() and max() of a column are a value of some row: look at every row's. */
+typedef struct ExtremesContext
+{
+	Aggref	   *aggregate;		/* the one found */
+	bool		failed;
+} ExtremesContext;
+
+/*
+ * min() and max() of a column are a value of some row: look at every row's.  Two
+ * of them may be of two rows.
+ */
 static Node *
-open_extremes(Node *node, bool *failed)
+open_extremes(Node *node, ExtremesContext *context)
 {
 	if (node == NULL)
 		return NULL;
@@ -456,20 +474,23 @@ open_extremes(Node *node, bool *failed)
 		Aggref	   *aggregate = (Aggref *) node;
 		const char *name = get_func_name(aggregate->aggfnoid);
 
-		if (get_func_namespace(aggregate->aggfnoid) == PG_CATALOG_NAMESPACE && name != NULL &&
+		if (context->aggregate == NULL)
+			context->aggregate = aggregate;
+		if (equal(context->aggregate, aggregate) &&
+			get_func_namespace(aggregate->aggfnoid) == PG_CATALOG_NAMESPACE && name != NULL &&
 			(strcmp(name, "min") == 0 || strcmp(name, "max") == 0))
 			return (Node *) ((TargetEntry *) linitial(aggregate->args))->expr;
-		*failed = true;
+		context->failed = true;
 		return node;
 	}
 	if (IsA(node, WindowFunc))
 	{
-		*failed = true;
+		context->failed = true;
 		return node;
 	}
 	if (IsA(node, Query))
 		return node;
-	return expression_tree_mutator(node, open_extremes, (void *) failed);
+	return expression_tree_mutator(node, open_extremes, (void *) context);
 }
 
 /* AND lists without what reads the clock. */
@@ -539,22 +560,16 @@ minimum_over(Frame *frame, Node *expr)
 {
 	Query	   *query = copyObject(frame->query);
 	SubLink    *sublink = makeNode(SubLink);
-	bool		failed = false;
+	ExtremesContext extremes = {NULL, false};
 	ListCell   *lc;
 
-	expr = open_extremes(expr, &failed);
-	if (failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree))
+	expr = open_extremes(expr, &extremes);
+	if (extremes.failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree))
 		return NULL;
+	/* what stands in FROM and reads the clock has changes of its own, at which this is computed anew */
 	foreach(lc, query->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
-
-		if ((rte->rtekind == RTE_SUBQUERY && has_clock((Node *) rte->subquery)) ||
-			(rte->rtekind == RTE_FUNCTION && has_clock((Node *) rte->functions)))
+		if (segment_compat_is_group(lfirst(lc)))
 			return NULL;
-		if (segment_compat_is_group(rte))
-			return NULL;
-	}
 	foreach(lc, query->cteList)
 		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
 			return NULL;
@@ -634,28 +649,35 @@ finer(SegmentGrain a, SegmentGrain b)
 	return a > b ? a : b;
 }
 
-/* The grain of a field of date_trunc() or extract(); false: too fine. */
+/* The grain of a field of date_trunc() or extract(); false: too fine, or unknown. */
 static bool
 field_grain(Node *node, SegmentGrain *grain)
 {
-	static const char *const too_fine[] = {
-		"microseconds", "milliseconds", "second", "seconds", "epoch", "julian", "us", "ms", "s", "sec"
+	static const struct
+	{
+		const char *name;
+		SegmentGrain grain;
+	}			fields[] = {
+		{"millennium", GRAIN_DAY}, {"century", GRAIN_DAY}, {"decade", GRAIN_DAY}, {"year", GRAIN_DAY},
+		{"isoyear", GRAIN_DAY}, {"quarter", GRAIN_DAY}, {"month", GRAIN_DAY}, {"week", GRAIN_DAY},
+		{"day", GRAIN_DAY}, {"dow", GRAIN_DAY}, {"isodow", GRAIN_DAY}, {"doy", GRAIN_DAY},
+		{"hour", GRAIN_QUARTER}, {"timezone", GRAIN_QUARTER}, {"timezone_hour", GRAIN_QUARTER},
+		{"timezone_minute", GRAIN_QUARTER}, {"minute", GRAIN_MINUTE}
 	};
+	text	   *value;
 	char	   *field;
 
 	if (!IsA(node, Const) || ((Const *) node)->constisnull || ((Const *) node)->consttype != TEXTOID)
 		return false;
-	field = asc_tolower(TextDatumGetCString(((Const *) node)->constvalue), VARSIZE_ANY_EXHDR(DatumGetPointer(((Const *) node)->constvalue)));
-	for (int i = 0; i < lengthof(too_fine); i++)
-		if (strcmp(field, too_fine[i]) == 0)
-			return false;
-	if (strncmp(field, "minute", 6) == 0)
-		*grain = GRAIN_MINUTE;
-	else if (strncmp(field, "hour", 4) == 0 || strncmp(field, "timezone", 8) == 0)
-		*grain = GRAIN_QUARTER;
-	else
-		*grain = GRAIN_DAY;
-	return true;
+	value = DatumGetTextPP(((Const *) node)->constvalue);
+	field = asc_tolower(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	for (int i = 0; i < lengthof(fields); i++)
+		if (strcmp(field, fields[i].name) == 0)
+		{
+			*grain = fields[i].grain;
+			return true;
+		}
+	return false;
 }
 
 /* The grain of whole fields of a moment: that of the field, or finer if the moment is shifted by less. */
@@ -823,17 +845,23 @@ visit_child(Node *node, VisitContext *visiting)
 	return false;
 }
 
-/* "operand IN (SELECT output": output = operand, as seen from inside; NULL if it says nothing. */
+/*
+ * "operand IN (SELECT output": output = operand, as seen from inside; NULL if it
+ * says nothing.  Where NULL is not the same as false, as in NOT IN, rows with a
+ * NULL output count for everybody.
+ */
 static Node *
-tie_of(SubLink *sublink)
+tie_of(SubLink *sublink, bool positive)
 {
+	Node	   *tie;
+	BooleanTest *test_null;
 	Query	   *query = (Query *) sublink->subselect;
 	OpExpr	   *test = (OpExpr *) sublink->testexpr;
 	Node	   *outer;
 	Node	   *inner;
 	TargetEntry *target;
 
-	if (sublink->subLinkType != ANY_SUBLINK || !is_opclause(test) || list_length(test->args) != 2 ||
+	if (sublink->subLinkType != ANY_SUBLINK || !is_opclause(test) || has_clock((Node *) test) || list_length(test->args) != 2 ||
 		!IsA(lsecond(test->args), Param) || list_length(query->targetList) < 1 ||
 		!op_mergejoinable(test->opno, exprType(linitial(test->args))))
 		return NULL;
@@ -844,17 +872,51 @@ tie_of(SubLink *sublink)
 	inner = copyObject((Node *) target->expr);
 	outer = copyObject(linitial(test->args));
 	IncrementVarSublevelsUp(outer, 1, 0);
-	return (Node *) make_opclause(test->opno, BOOLOID, false, (Expr *) outer, (Expr *) inner,
-								  InvalidOid, test->inputcollid);
+	tie = (Node *) make_opclause(test->opno, BOOLOID, false, (Expr *) outer, (Expr *) inner,
+								 InvalidOid, test->inputcollid);
+	if (positive)
+		return tie;
+	test_null = makeNode(BooleanTest);
+	test_null->arg = (Expr *) tie;
+	test_null->booltesttype = IS_NOT_FALSE;
+	test_null->location = -1;
+	return (Node *) test_null;
+}
+
+/* The comparison of IN, ANY and ALL as seen from inside: outputs for parameters. */
+static Node *
+put_outputs(Node *node, Query *query)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_SUBLINK)
+	{
+		TargetEntry *target = get_tle_by_resno(query->targetList, ((Param *) node)->paramid);
+
+		Assert(target != NULL);
+		return (Node *) copyObject(target->expr);
+	}
+	return expression_tree_mutator(node, put_outputs, (void *) query);
 }
 
 static void
 visit_sublink(SubLink *sublink, Frame *frame, ClockContext *context)
 {
-	Frame		inner = {.query = (Query *) sublink->subselect, .tie = tie_of(sublink), .outer = frame};
+	Frame		inner = {.query = (Query *) sublink->subselect, .tie = tie_of(sublink, context->positive), .outer = frame};
+	bool		positive = context->positive;
 
-	visit(sublink->testexpr, frame, context);
+
+	if (has_clock(sublink->testexpr))
+	{
+		Node	   *test = copyObject(sublink->testexpr);
+
+		/* the outputs' levels are the inner ones already */
+		IncrementVarSublevelsUp(test, 1, 0);
+		context->positive = false;
+		visit(put_outputs(test, inner.query), &inner, context);
+	}
 	visit_query(inner.query, &inner, context);
+	context->positive = positive;
 }
 
 /* Everything in a query but its own FROM items' queries is at the level of the frame. */
@@ -885,6 +947,7 @@ visit_query(Query *query, Frame *frame, ClockContext *context)
 		else if (rte->rtekind == RTE_VALUES)
 			visit((Node *) rte->values_lists, frame, context);
 	}
+	context->positive = false;
 	(void) query_tree_walker(query, visit_child, (void *) &visiting,
 							 QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_CTE_SUBQUERIES | QTW_IGNORE_RANGE_TABLE);
 }
@@ -911,28 +974,30 @@ is_expression(Node *node)
 }
 
 static void
-visit(Node *node, Frame *frame, ClockContext *context)
+visit_below(Node *node, Frame *frame, ClockContext *context)
 {
 	VisitContext visiting = {frame, context};
 	SegmentGrain grain;
 
-	check_stack_depth();
-	if (node == NULL || !has_clock(node))
-		return;
 	if (IsA(node, SubLink))
 	{
 		visit_sublink((SubLink *) node, frame, context);
 		return;
 	}
+	if (IsA(node, FromExpr) || IsA(node, JoinExpr))
+		context->positive = true;
+	else if (!IsA(node, List) && !(IsA(node, BoolExpr) && ((BoolExpr *) node)->boolop != NOT_EXPR))
+		context->positive = false;
 	if (IsA(node, OpExpr))
 	{
-		Node	   *flip = flip_of((OpExpr *) node);
+		Node	   *other;
+		Node	   *flip = flip_of((OpExpr *) node, &other);
 
 		if (flip != NULL)
 		{
 			if (!add_flip(flip, frame, context->compiled))
 				refuse(node, context);
-			/* the row's side may hold a subquery with a clock of its own: has_clock() said no */
+			visit(other, frame, context);
 			return;
 		}
 	}
@@ -942,7 +1007,7 @@ visit(Node *node, Frame *frame, ClockContext *context)
 		visit(linitial(((FuncExpr *) node)->args), frame, context);
 		return;
 	}
-	if (is_expression(node) && !has_row(node))
+	if (is_expression(node) && !has_row(node) && !expression_returns_set(node))
 	{
 		if (find_grain(node, &grain))
 			add_instant(node, grain, context->compiled);
@@ -953,10 +1018,22 @@ visit(Node *node, Frame *frame, ClockContext *context)
 	(void) expression_tree_walker(node, visit_child, (void *) &visiting);
 }
 
+static void
+visit(Node *node, Frame *frame, ClockContext *context)
+{
+	bool		positive = context->positive;
+
+	check_stack_depth();
+	if (node == NULL || !has_clock(node))
+		return;
+	visit_below(node, frame, context);
+	context->positive = positive;
+}
+
 void
 segment_compile_clock(SegmentCompiled *compiled, Node *part, const char *text)
 {
-	ClockContext context = {compiled, text};
+	ClockContext context = {compiled, text, true};
 
 	compiled->flips = NIL;
 	compiled->instants = NIL;

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "compile/combine.h"
 #include "read/read.h"
+#include "testing.h"
 
 /* Receives (key, member, member, ...) and adds the key to the set of each true member. */
 typedef struct Receiver
@@ -109,7 +110,8 @@ segment_read_become(SegmentGuard *guard, Oid owner, const SegmentEntry *entry)
 		return;
 	apply_setting("search_path=pg_catalog, pg_temp");
 	foreach(lc, entry->settings)
-		apply_setting(lfirst(lc));
+		if (!SEGMENT_MUTANT("session_zone") || strncmp(lfirst(lc), "TimeZone=", 9) != 0)
+			apply_setting(lfirst(lc));
 }
 
 void

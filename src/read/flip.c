@@ -41,6 +41,7 @@
 #include "utils/timestamp.h"
 
 #include "read/flip.h"
+#include "testing.h"
 
 PGDLLEXPORT Datum segmentation_next_flip_tz(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_next_flip_local(PG_FUNCTION_ARGS);
@@ -89,15 +90,6 @@ midnight_of(Timestamp local)
 	return local - rest;
 }
 
-TimestampTz
-segment_flip_next_midnight(TimestampTz clock)
-{
-	TimestampTz midnight = to_instant(midnight_of(to_local(clock)) + USECS_PER_DAY);
-
-	/* a zone may skip its midnight, or have it twice */
-	return midnight > clock ? midnight : clock + USECS_PER_HOUR;
-}
-
 /* g(clock), on the axis of the comparison. */
 static int64
 value_at(const Side *side, TimestampTz clock)
@@ -123,7 +115,9 @@ value_at(const Side *side, TimestampTz clock)
 static bool
 next_zone_change(TimestampTz from, TimestampTz *at, int64 *before, int64 *after)
 {
-	pg_time_t	time = timestamptz_to_time_t(from);
+	/* the second that it is in: timestamptz_to_time_t() rounds up before 2000 */
+	int64		rest = from % USECS_PER_SEC;
+	pg_time_t	time = timestamptz_to_time_t(from - (rest < 0 ? rest + USECS_PER_SEC : rest));
 	pg_time_t	boundary;
 	long		before_gmtoff;
 	long		after_gmtoff;
@@ -135,6 +129,36 @@ next_zone_change(TimestampTz from, TimestampTz *at, int64 *before, int64 *after)
 	*before = before_gmtoff * USECS_PER_SEC;
 	*after = after_gmtoff * USECS_PER_SEC;
 	return true;
+}
+
+TimestampTz
+segment_flip_next_zone_change(TimestampTz clock)
+{
+	TimestampTz change;
+	int64		before;
+	int64		after;
+
+	return next_zone_change(clock, &change, &before, &after) && change > clock ? change : DT_NOEND;
+}
+
+/*
+ * Where a zone's clocks are set back over midnight that comes twice, and
+ * to_instant() tells the later one; where they are set forward over it, it never comes.
+ */
+TimestampTz
+segment_flip_next_midnight(TimestampTz clock)
+{
+	Timestamp	local = to_local(clock);
+	Timestamp	next = midnight_of(local) + USECS_PER_DAY;
+	TimestampTz midnight = clock + (next - local);
+	TimestampTz told = to_instant(next);
+	TimestampTz change = segment_flip_next_zone_change(clock);
+
+	if (told > clock && told < midnight)
+		midnight = told;
+	if (change < midnight && midnight_of(to_local(change)) != midnight_of(local))
+		midnight = change;
+	return midnight;
 }
 
 static bool
@@ -158,22 +182,13 @@ take_earlier(TimestampTz candidate, TimestampTz clock, TimestampTz *best)
  * after it: add when the clock gets there.
  */
 static void
-add_target_breakpoints(const Side *side, TimestampTz clock, TimestampTz *best)
+add_steps_of(Timestamp local, TimestampTz clock, TimestampTz *best)
 {
-	Interval	days = *side->shift;
-	Timestamp	local = to_local(clock);
-	TimestampTz from;
+	TimestampTz from = to_instant(local) - ZONE_REACH;
 	TimestampTz change;
 	int64		before;
 	int64		after;
 
-	if (side->form == SEGMENT_FLIP_NOW)
-		days.time = 0;			/* the time part is added to the instant */
-	if (side->form == SEGMENT_FLIP_DATE)
-		return;					/* steps at midnights only */
-	local = DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(local),
-												  IntervalPGetDatum(&days)));
-	from = to_instant(local) - ZONE_REACH;
 	for (int i = 0; i < 4 && next_zone_change(from, &change, &before, &after); i++)
 	{
 		take_earlier(clock + (change + before - local), clock, best);
@@ -182,6 +197,37 @@ add_target_breakpoints(const Side *side, TimestampTz clock, TimestampTz *best)
 			break;
 		from = change;
 	}
+}
+
+static Timestamp
+add_interval(Timestamp local, Interval shift)
+{
+	return DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(local),
+												 IntervalPGetDatum(&shift)));
+}
+
+/* The local times that g makes instants of on its way. */
+static void
+add_target_breakpoints(const Side *side, TimestampTz clock, TimestampTz *best)
+{
+	Timestamp	local = to_local(clock);
+
+	if (side->form == SEGMENT_FLIP_DATE)
+		return;					/* steps at midnights only */
+	if (side->form == SEGMENT_FLIP_LOCAL)
+	{
+		add_steps_of(add_interval(local, *side->shift), clock, best);
+		return;
+	}
+	/* months are added, then days, then the time to the instant */
+	if (side->shift->month != 0)
+	{
+		local = add_interval(local, (Interval) {.month = side->shift->month});
+		add_steps_of(local, clock, best);
+		local = to_local(to_instant(local));
+	}
+	if (side->shift->day != 0)
+		add_steps_of(add_interval(local, (Interval) {.day = side->shift->day}), clock, best);
 }
 
 /* Where g may next do something else than advance with the clock (or, for dates, stand still). */
@@ -227,7 +273,7 @@ next_flip(const Side *side, int64 x, TimestampTz clock)
 		return DT_NOEND;
 	if (value < x && x - value > slack)
 		return clock + (x - value) - slack;
-	best = next_breakpoint(side, clock);
+	best = SEGMENT_MUTANT("one_flip") ? DT_NOEND : next_breakpoint(side, clock);
 	if (side->form != SEGMENT_FLIP_DATE && value <= x)
 		take_earlier(value < x ? clock + (x - value) : clock + 1, clock, &best);
 	return best;

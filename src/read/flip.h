@@ -15,7 +15,10 @@
 #define SEGMENT_FLIP_LOCAL	1	/* localtimestamp: all of it is added to the local time */
 #define SEGMENT_FLIP_DATE	2	/* current_date */
 
-/* The first instant of the next day in the session's zone. */
+/* The next instant at which the date changes in the session's zone, or an earlier one. */
 extern TimestampTz segment_flip_next_midnight(TimestampTz clock);
+
+/* The next instant at which the session's zone changes its offset; DT_NOEND: none is known. */
+extern TimestampTz segment_flip_next_zone_change(TimestampTz clock);
 
 #endif							/* SEGMENT_FLIP_H */

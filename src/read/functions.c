@@ -228,9 +228,9 @@ as_text(Node *node)
 
 /* When the clock may next change a part for one subject; now, if that cannot be told. */
 static TimestampTz
-next_change(const SegmentCompiled *compiled, const SegmentEntry *entry, Node *part, const SegmentBitmap *subject)
+next_change(const SegmentCompiled *compiled, const SegmentEntry *entry, Node *part, const SegmentBitmap *subject,
+			TimestampTz clock)
 {
-	TimestampTz clock = segment_read_clock();
 	SegmentCompiled *about = with_condition(compiled, part);
 	SegmentDeadlines deadlines = {0};
 	SegmentBitmap *ignored;
@@ -261,6 +261,7 @@ segmentation_explain(PG_FUNCTION_ARGS)
 	List	   *parts = NIL;
 	List	   *expressions = NIL;
 	SegmentValues *values;
+	TimestampTz clock;
 	int			column = 0;
 	int			number = 0;
 	ListCell   *lc;
@@ -281,7 +282,8 @@ segmentation_explain(PG_FUNCTION_ARGS)
 		if (part->operand != NULL)
 			expressions = lappend(expressions, with_condition(compiled, as_text(part->operand)));
 	}
-	values = segment_read_values(expressions, entry, one, segment_read_clock());
+	clock = segment_read_standing(viewId)->clock;
+	values = segment_read_values(expressions, entry, one, clock);
 	if (values == NULL)
 		return (Datum) 0;		/* no such subject */
 
@@ -300,7 +302,7 @@ segmentation_explain(PG_FUNCTION_ARGS)
 		row[3] = nulls[3] ? (Datum) 0 : values->values[column];
 		if (part->operand != NULL)
 			column++;
-		part->change = next_change(compiled, entry, part->node, one);
+		part->change = next_change(compiled, entry, part->node, one, clock);
 		nulls[5] = part->change == DT_NOEND;
 		row[5] = TimestampTzGetDatum(part->change);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);

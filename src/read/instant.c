@@ -56,7 +56,8 @@ next_grain(TimestampTz clock, SegmentGrain grain)
 		return segment_flip_next_midnight(clock);
 	if (rest < 0)
 		rest += width;
-	return clock - rest + width;
+	/* the zone may change its offset in between */
+	return Min(clock - rest + width, segment_flip_next_zone_change(clock));
 }
 
 static TimestampTz
