@@ -248,10 +248,10 @@ CREATE OR REPLACE TRIGGER "00_segment_insert" AFTER INSERT ON customer FOR EACH 
 SELECT * FROM recorded();
 CREATE TABLE old_customer () INHERITS (customer);
 ALTER TABLE old_customer NO INHERIT customer;
-CREATE TABLE parent (id int NOT NULL);
+CREATE TABLE parent (extra int);
 ALTER TABLE customer INHERIT parent;
 SELECT * FROM recorded();
-ALTER TABLE parent ALTER COLUMN id TYPE bigint;
+ALTER TABLE parent ALTER COLUMN extra TYPE bigint;
 SELECT * FROM recorded();
 CREATE TYPE kind AS (id int, x int);
 CREATE TABLE typed OF kind;

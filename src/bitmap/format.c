@@ -535,7 +535,7 @@ is_canonical_container(const SegmentContainer *container)
 {
 	uint32		nruns = container->nruns;
 	size_t		plain = container->cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET_BYTES :
-		2 * container->cardinality;
+	2 * container->cardinality;
 
 	if (container->kind == SEGMENT_ARRAY)
 		nruns = count_array_runs(container->bytes, container->cardinality);

@@ -205,16 +205,28 @@ copy_map(const SegmentSlot *slot)
 	return croaring.bitmap_copy(slot->map);
 }
 
-/* Write a map as 32-bit bytes in canonical form, but for run_optimize; returns their size. */
+/*
+ * Write a map, which has its memory in this context, as canonical 32-bit bytes;
+ * returns their size.  Most results are canonical as they come, and finding
+ * that out takes less time than run_optimize.
+ */
 static size_t
-write_map(const roaring_bitmap_t *map, char *out)
+write_map(MemoryContext context, roaring_bitmap_t *map, char *out)
 {
 	size_t		size = croaring.bitmap_portable_serialize(map, out);
 	size_t		settled;
+	SegmentBucket bucket;
+	MemoryContext old;
 	char	   *copy;
 
-	if (segment_read32(out) == SEGMENT_COOKIE_PLAIN)
+	segment_format_open(out, &bucket);
+	if (segment_format_is_canonical(&bucket))
 		return size;
+
+	old = MemoryContextSwitchTo(context);
+	croaring.bitmap_run_optimize(map);
+	MemoryContextSwitchTo(old);
+	size = croaring.bitmap_portable_serialize(map, out);
 	copy = MemoryContextAllocHuge(CurrentMemoryContext, segment_format_settled_bound(size));
 	settled = segment_format_settle(out, copy);
 	if (settled > 0)
@@ -241,7 +253,7 @@ compact_slot(SegmentBitmap *set, uint32 i)
 
 	croaring.bitmap_run_optimize(slot->map);
 	bytes = palloc(segment_format_settled_bound(croaring.bitmap_portable_size_in_bytes(slot->map)));
-	size = write_map(slot->map, bytes);
+	size = write_map(set->context, slot->map, bytes);
 	clear_slot(slot);
 	set_slot(slot, high, NULL);
 	slot->bytes = bytes;
@@ -1161,14 +1173,22 @@ segment_bitmap_serialized_size(const SegmentBitmap *set)
 
 /* Write one slot in canonical form; returns the byte behind it. */
 static char *
-write_slot(const SegmentSlot *slot, char *out)
+write_slot(const SegmentBitmap *set, const SegmentSlot *slot, char *out)
 {
 	segment_write32(out, slot->high);
 	out += 4;
 	if (slot->bytes == NULL)
-		return out + write_map(slot->map, out);
+		return out + write_map(set->context, slot->map, out);
 	memcpy(out, slot->bytes, slot->size);
 	return out + slot->size;
+}
+
+/* The bytes that writing a set may take. */
+static size_t
+written_bound(const SegmentBitmap *set)
+{
+	return VARHDRSZ + segment_format_settled_bound(segment_bitmap_serialized_size(set)) +
+		16 * (size_t) set->nslots;
 }
 
 bytea *
@@ -1179,9 +1199,12 @@ segment_set_to_varlena(const SegmentBitmap *set)
 	char	   *out;
 
 	Assert(!set->lazy);
-	segment_bitmap_optimize((SegmentBitmap *) set);
-	bound = VARHDRSZ + segment_format_settled_bound(segment_bitmap_serialized_size(set)) +
-		16 * (size_t) set->nslots;
+	bound = written_bound(set);
+	if (bound > MaxAllocSize)
+	{
+		segment_bitmap_optimize((SegmentBitmap *) set);
+		bound = written_bound(set);
+	}
 	if (bound > MaxAllocSize)
 		segment_too_large();
 	result = palloc(bound);
@@ -1190,7 +1213,7 @@ segment_set_to_varlena(const SegmentBitmap *set)
 	out += 8;
 	for (uint32 i = 0; i < set->nslots; i++)
 	{
-		out = write_slot(&set->slots[i], out);
+		out = write_slot(set, &set->slots[i], out);
 		CHECK_FOR_INTERRUPTS();
 	}
 	SET_VARSIZE(result, out - (char *) result);

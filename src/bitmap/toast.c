@@ -288,7 +288,7 @@ struct varlena *
 segment_stored_fetch(Datum datum)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
-	SegmentStored stored;
+	SegmentStored stored = {0};
 	bool		good;
 
 	if (!VARATT_IS_EXTERNAL_ONDISK(value) || !open_table(&stored, value))

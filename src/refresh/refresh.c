@@ -538,7 +538,8 @@ choose_epoch(List *items)
 				users++;
 		}
 	}
-	if (common != 0)
+	/* the row of an epoch may have been updated since an old snapshot was taken */
+	if (common != 0 && !IsolationUsesXactSnapshot())
 	{
 		int			all = 0;
 
