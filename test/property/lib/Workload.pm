@@ -230,7 +230,7 @@ sub refused
 sub random_condition
 {
 	my ($self, $subject, $names) = @_;
-	return Condition->new(company => $self->{company}, subject => $subject, segments => $names, links => $self->{links}, local => chance(70))->condition;
+	return Condition->new(company => $self->{company}, subject => $subject, segments => $names, links => $self->{links}, local => chance(70), timed => ($self->{focus} // '') eq 'clock' || chance(25))->condition;
 }
 
 # Segments that depend on $name, with it.
@@ -500,8 +500,19 @@ sub setting_step
 {
 	my ($self, $session) = @_;
 	return if $session->{in};
-	my $kind = weighted([ 4, 'zone' ], [ 2, 'style' ], [ 2, 'path' ], [ 3, 'planner' ], [ 1, 'reset' ], [ 1, 'cache' ]);
+	my $kind = weighted([ 4, 'zone' ], [ 2, 'style' ], [ ($self->{focus} // '') eq 'clock' ? 60 : 6, 'clock' ], [ 2, 'path' ], [ 3, 'planner' ], [ 1, 'reset' ], [ 1, 'cache' ]);
 	if ($kind eq 'zone') { my $zone = pick(@zones); $self->execute($session, "SET TimeZone = '$zone'") and $session->{zone} = $zone; }
+	if ($kind eq 'clock' && !$session->{role})
+	{
+		# values lie half an hour off the full hour, the clock moves by full hours: nothing flips at a boundary by accident
+		if (chance(25)) { $self->execute($session, 'RESET segmentation.clock') and delete $session->{clock}; }
+		else
+		{
+			my $clock = $self->{company}->stamp(between(-700, 300)) =~ s/timestamptz //r;
+			$clock =~ s/:\d\d:(\d\d)\+/:00:$1+/;
+			$self->execute($session, "SET segmentation.clock = $clock") and $session->{clock} = "timestamptz $clock";
+		}
+	}
 	$self->execute($session, "SET IntervalStyle = '" . pick(qw(postgres iso_8601 sql_standard)) . "'") if $kind eq 'style';
 	$self->execute($session, 'SET ' . pick('enable_hashagg', 'enable_hashjoin', 'enable_nestloop', 'enable_seqscan', 'enable_indexscan', 'enable_material', 'enable_memoize') . ' = ' . pick('on', 'off')) if $kind eq 'planner';
 	$self->execute($session, "SET plan_cache_mode = " . pick(qw(auto force_generic_plan force_custom_plan))) if $kind eq 'cache';
@@ -516,7 +527,10 @@ sub oracle_condition
 	my ($self, $session, $name) = @_;
 	my $segments = $self->segments($session);
 	my $segment = $segments->{$name};
-	return $segment->{condition}->('oracle', { segments => $segments, zone => $segment->{zone} });
+	my $text = $segment->{condition}->('oracle', { segments => $segments, zone => $segment->{zone} });
+	# a session that has moved the clock asks about that instant
+	$text =~ s/\bnow\(\)|\bcurrent_timestamp\b/$session->{clock}/g if $session->{clock};
+	return $text;
 }
 
 # Compare every segment, or some, with the oracle.
@@ -848,7 +862,7 @@ sub run_steps
 	{
 		seed_chance($self->{seed}, $step);
 		my $session = pick(@{ $self->{sessions} });
-		my $kind = ($self->{focus} // '') eq 'flight' && chance(60) ? 'flight' : weighted([ 42, 'write' ], [ 18, 'transaction' ], [ 12, 'refresh' ], [ 7, 'segment' ], [ 3, 'table' ], [ 3, 'setting' ], [ 15, 'read' ]);
+		my $kind = ($self->{focus} // '') eq 'flight' && chance(60) ? 'flight' : ($self->{focus} // '') eq 'clock' && chance(35) ? pick('setting', 'setting', 'refresh') : weighted([ 42, 'write' ], [ 18, 'transaction' ], [ 12, 'refresh' ], [ 7, 'segment' ], [ 3, 'table' ], [ 3, 'setting' ], [ 15, 'read' ]);
 		my $other = chance(35) ? pick(@{ $self->{sessions} }) : undef;
 		next if $self->{skip}{$step};
 		push @{ $self->{trace} }, "-- step $step";
