@@ -511,6 +511,7 @@ store_built(Work *item, int64 epoch, TimestampTz clock)
 	if (members != NULL && reads_clock(item))
 	{
 		segment_deadline_delete(state->id, item->full ? DT_NOEND : clock);
+		CommandCounterIncrement();	/* what was deleted is not to be found again */
 		segment_deadline_store(state->id, &item->deadlines, clock);
 	}
 	return true;
