@@ -480,7 +480,8 @@ sub table_step
 		}
 		elsif ($sql eq '!')
 		{
-			$self->execute($session, "UPDATE products SET price = price + 1 WHERE id = 1");
+			# what is shown of the segments follows the new name
+			$self->execute($session, 'SELECT * FROM segment.segments') unless $self->{plain};
 		}
 		else
 		{
