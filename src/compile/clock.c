@@ -740,6 +740,34 @@ moment_grain(Node *node, SegmentGrain *grain)
 	}
 }
 
+/* What the value of an expression is made of. */
+static List *
+parts_of(Node *node)
+{
+	List	   *args = NIL;
+
+	switch (nodeTag(node))
+	{
+		case T_RelabelType:
+			return list_make1(((RelabelType *) node)->arg);
+		case T_CoerceViaIO:
+			return list_make1(((CoerceViaIO *) node)->arg);
+		case T_MinMaxExpr:
+			return ((MinMaxExpr *) node)->args;
+		case T_CoalesceExpr:
+			return ((CoalesceExpr *) node)->args;
+		case T_DistinctExpr:
+			return ((DistinctExpr *) node)->args;
+		case T_ScalarArrayOpExpr:
+			return ((ScalarArrayOpExpr *) node)->args;
+		case T_ArrayExpr:
+			return ((ArrayExpr *) node)->elements;
+		default:
+			(void) called_function(node, &args);
+			return args;
+	}
+}
+
 /* The grain of an expression of the clock alone; false: it moves all the time. */
 static bool
 find_grain(Node *node, SegmentGrain *grain)
@@ -785,12 +813,8 @@ find_grain(Node *node, SegmentGrain *grain)
 	}
 
 	/* anything else steps when what it is made of does */
-	if (IsA(node, RelabelType))
-		return find_grain((Node *) ((RelabelType *) node)->arg, grain);
-	if (IsA(node, CoerceViaIO))
-		return find_grain((Node *) ((CoerceViaIO *) node)->arg, grain);
 	*grain = GRAIN_DAY;
-	foreach(lc, args)
+	foreach(lc, parts_of(node))
 	{
 		if (!has_clock(lfirst(lc)))
 			continue;
@@ -967,6 +991,7 @@ is_expression(Node *node)
 		case T_CoalesceExpr:
 		case T_DistinctExpr:
 		case T_ScalarArrayOpExpr:
+		case T_ArrayExpr:
 			return true;
 		default:
 			return false;
