@@ -122,7 +122,7 @@ has_row(Node *node)
 
 /* Refuse, or note that only max_staleness can bound this. */
 static void
-refuse(Node *node, ClockContext *context)
+refuse_at(int location, ClockContext *context)
 {
 	context->compiled->opaqueClock = true;
 	if (context->text != NULL)
@@ -130,7 +130,13 @@ refuse(Node *node, ClockContext *context)
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("the clock is used in a way whose next change cannot be told"),
 				errhint("Compare a column with now() plus or minus an interval, or use current_date, date_trunc() or extract() of now(); or accept a bound WITH (max_staleness = '15 min')."),
-				segment_compile_position(context->text, exprLocation(node)));
+				segment_compile_position(context->text, location));
+}
+
+static void
+refuse(Node *node, ClockContext *context)
+{
+	refuse_at(exprLocation(node), context);
 }
 
 /* ---- list 1: comparisons with the clock plus an interval ---- */
@@ -955,7 +961,7 @@ visit_query(Query *query, Frame *frame, ClockContext *context)
 		return;
 	foreach(lc, query->cteList)
 		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
-			refuse(((CommonTableExpr *) lfirst(lc))->ctequery, context);
+			refuse_at(((CommonTableExpr *) lfirst(lc))->location, context);
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(lc);
