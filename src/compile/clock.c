@@ -122,7 +122,7 @@ has_row(Node *node)
 
 /* Refuse, or note that only max_staleness can bound this. */
 static void
-refuse(Node *node, ClockContext *context)
+refuse_at(int location, ClockContext *context)
 {
 	context->compiled->opaqueClock = true;
 	if (context->text != NULL)
@@ -130,7 +130,13 @@ refuse(Node *node, ClockContext *context)
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("the clock is used in a way whose next change cannot be told"),
 				errhint("Compare a column with now() plus or minus an interval, or use current_date, date_trunc() or extract() of now(); or accept a bound WITH (max_staleness = '15 min')."),
-				segment_compile_position(context->text, exprLocation(node)));
+				segment_compile_position(context->text, location));
+}
+
+static void
+refuse(Node *node, ClockContext *context)
+{
+	refuse_at(exprLocation(node), context);
 }
 
 /* ---- list 1: comparisons with the clock plus an interval ---- */
@@ -740,6 +746,34 @@ moment_grain(Node *node, SegmentGrain *grain)
 	}
 }
 
+/* What the value of an expression is made of. */
+static List *
+parts_of(Node *node)
+{
+	List	   *args = NIL;
+
+	switch (nodeTag(node))
+	{
+		case T_RelabelType:
+			return list_make1(((RelabelType *) node)->arg);
+		case T_CoerceViaIO:
+			return list_make1(((CoerceViaIO *) node)->arg);
+		case T_MinMaxExpr:
+			return ((MinMaxExpr *) node)->args;
+		case T_CoalesceExpr:
+			return ((CoalesceExpr *) node)->args;
+		case T_DistinctExpr:
+			return ((DistinctExpr *) node)->args;
+		case T_ScalarArrayOpExpr:
+			return ((ScalarArrayOpExpr *) node)->args;
+		case T_ArrayExpr:
+			return ((ArrayExpr *) node)->elements;
+		default:
+			(void) called_function(node, &args);
+			return args;
+	}
+}
+
 /* The grain of an expression of the clock alone; false: it moves all the time. */
 static bool
 find_grain(Node *node, SegmentGrain *grain)
@@ -785,12 +819,8 @@ find_grain(Node *node, SegmentGrain *grain)
 	}
 
 	/* anything else steps when what it is made of does */
-	if (IsA(node, RelabelType))
-		return find_grain((Node *) ((RelabelType *) node)->arg, grain);
-	if (IsA(node, CoerceViaIO))
-		return find_grain((Node *) ((CoerceViaIO *) node)->arg, grain);
 	*grain = GRAIN_DAY;
-	foreach(lc, args)
+	foreach(lc, parts_of(node))
 	{
 		if (!has_clock(lfirst(lc)))
 			continue;
@@ -931,7 +961,7 @@ visit_query(Query *query, Frame *frame, ClockContext *context)
 		return;
 	foreach(lc, query->cteList)
 		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
-			refuse(((CommonTableExpr *) lfirst(lc))->ctequery, context);
+			refuse_at(((CommonTableExpr *) lfirst(lc))->location, context);
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(lc);
@@ -967,6 +997,7 @@ is_expression(Node *node)
 		case T_CoalesceExpr:
 		case T_DistinctExpr:
 		case T_ScalarArrayOpExpr:
+		case T_ArrayExpr:
 			return true;
 		default:
 			return false;

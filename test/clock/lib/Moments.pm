@@ -134,6 +134,8 @@ sub calendar
 		[ 3, "date_trunc('$field', $c) = date_trunc('$field', $now - interval '" . pick('1 month', '1 day', '90 minutes', '7 minutes', '1 day 12 hours') . "')" ],
 		[ 4, "extract($extract from $c) " . op() . " extract($extract from $now)" ],
 		[ 2, "extract($extract from $now) > " . between(0, 12) ],
+		[ 1, "extract($extract from $now) IN (1, 3, 5, 12)" ],
+		[ 1, "coalesce({today}, $c) > $c" ],
 		[ 2, "date_part('$extract', $now) = date_part('$extract', $c)" ],
 		[ 2, "to_char($c, 'MM-DD') = to_char({today}, 'MM-DD')" ],
 		[ 4, "{age $c} " . op() . " $i" ],
