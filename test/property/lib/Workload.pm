@@ -513,7 +513,8 @@ sub setting_step
 		else
 		{
 			my $clock = $self->{company}->stamp(between(-700, 300)) =~ s/timestamptz //r;
-			$clock =~ s/:\d\d:(\d\d)\+/:00:$1+/;
+			# or just at the instant at which one flips
+			$clock =~ s/:\d\d:(\d\d)\+/:00:$1+/ if chance(40);
 			$self->execute($session, "SET segmentation.clock = $clock") and $session->{clock} = "timestamptz $clock";
 		}
 	}
