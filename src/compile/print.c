@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -51,6 +52,34 @@ print_expression(List *rtable, Node *expr)
 		text++;
 	Assert(strncmp(text, "SELECT ", 7) == 0);
 	return text + 7;
+}
+
+/* Put the texts back for $1, $2, ..., outside quotes. */
+static char *
+substitute(const char *text, List *texts)
+{
+	StringInfoData buf;
+	char		quote = '\0';
+
+	initStringInfo(&buf);
+	while (*text)
+	{
+		if (quote == '\0' && *text == '$' && text[1] >= '1' && text[1] <= '9')
+		{
+			char	   *end;
+			long		n = strtol(text + 1, &end, 10);
+
+			appendStringInfoString(&buf, list_nth(texts, n - 1));
+			text = end;
+			continue;
+		}
+		if (quote == '\0' && (*text == '\'' || *text == '"'))
+			quote = *text;
+		else if (*text == quote)
+			quote = '\0';
+		appendStringInfoChar(&buf, *text++);
+	}
+	return buf.data;
 }
 
 /* References to the subject, outside by one level, become references to a table of this level. */
@@ -159,6 +188,26 @@ tables_of(Query *query, PrintContext *context)
 	return lappend(rtable, context->subject);
 }
 
+/* count(*) must name its table somewhere: count(orders), unless that is a column's name. */
+static char *
+print_count(Query *query, Aggref *aggregate, Oid source, PrintContext *context)
+{
+	const char *name = get_rel_name(source);
+	bool		column = get_attnum(source, name) > 0 || get_attnum(context->compiled->subject, name) > 0;
+	Param	   *param = makeNode(Param);
+	char	   *text;
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = 1;
+	param->paramtype = RECORDOID;
+	param->paramtypmod = -1;
+	param->location = -1;
+	aggregate->args = list_make1(makeTargetEntry((Expr *) param, 1, NULL, false));
+	aggregate->aggstar = false;
+	text = print_expression(tables_of(query, context), (Node *) aggregate);
+	return substitute(text, list_make1(psprintf("%s%s", quote_identifier(name), column ? ".*" : "")));
+}
+
 /* The aggregate that a subquery stands for, as text; NULL if it stands for none. */
 static char *
 print_aggregate(SubLink *sublink, PrintContext *context)
@@ -169,6 +218,7 @@ print_aggregate(SubLink *sublink, PrintContext *context)
 	List	   *path;
 	Oid			source;
 	Aggref	   *aggregate;
+	ListCell   *lc;
 
 	if (sublink->subLinkType != EXPR_SUBLINK || target == NULL || !IsA(target->expr, Aggref) ||
 		query->groupClause != NIL || query->havingQual != NULL || query->distinctClause != NIL ||
@@ -179,6 +229,10 @@ print_aggregate(SubLink *sublink, PrintContext *context)
 	source = leftmost_table(linitial(query->jointree->fromlist), query->rtable);
 	if (!OidIsValid(source) || source == context->compiled->subject)
 		return NULL;
+	/* written by hand, with names of its own */
+	foreach(lc, query->rtable)
+		if (((RangeTblEntry *) lfirst(lc))->alias != NULL)
+			return NULL;
 	path = segment_compile_link_if_any(source, context->compiled->subject);
 	if (path == NIL || !is_hop(query->jointree->quals, llast(path), query->rtable, context) ||
 		!follows_path(linitial(query->jointree->fromlist), path, list_length(path) - 1, query->rtable, context))
@@ -186,19 +240,7 @@ print_aggregate(SubLink *sublink, PrintContext *context)
 
 	aggregate = castNode(Aggref, pull_subject(copyObject((Node *) target->expr), &pull));
 	if (aggregate->aggstar)
-	{
-		/* count(*) must name its table somewhere: count(orders) */
-		RangeTblEntry *rte = rt_fetch(1, query->rtable);
-
-		for (int i = 1; i <= list_length(query->rtable); i++)
-			if (rt_fetch(i, query->rtable)->relid == source)
-			{
-				rte = rt_fetch(i, query->rtable);
-				aggregate->args = list_make1(makeTargetEntry((Expr *) makeWholeRowVar(rte, i, 0, false), 1, NULL, false));
-				aggregate->aggstar = false;
-				break;
-			}
-	}
+		return print_count(query, aggregate, source, context);
 	return print_expression(tables_of(query, context), (Node *) aggregate);
 }
 
@@ -244,34 +286,6 @@ replace(Node *node, PrintContext *context)
 	if (IsA(node, Query))
 		return (Node *) query_tree_mutator((Query *) node, replace, (void *) context, 0);
 	return expression_tree_mutator(node, replace, (void *) context);
-}
-
-/* Put the texts back for $1, $2, ..., outside quotes. */
-static char *
-substitute(const char *text, List *texts)
-{
-	StringInfoData buf;
-	char		quote = '\0';
-
-	initStringInfo(&buf);
-	while (*text)
-	{
-		if (quote == '\0' && *text == '$' && text[1] >= '1' && text[1] <= '9')
-		{
-			char	   *end;
-			long		n = strtol(text + 1, &end, 10);
-
-			appendStringInfoString(&buf, list_nth(texts, n - 1));
-			text = end;
-			continue;
-		}
-		if (quote == '\0' && (*text == '\'' || *text == '"'))
-			quote = *text;
-		else if (*text == quote)
-			quote = '\0';
-		appendStringInfoChar(&buf, *text++);
-	}
-	return buf.data;
 }
 
 char *

@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -28,6 +29,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -159,6 +161,42 @@ segmentation_due(PG_FUNCTION_ARGS)
 
 /* ---- segments_of ---- */
 
+/* Look a subject up in a segment whose last refresh failed: it may be right for this one, or fail again. */
+static bool
+try_contains(Oid viewId, int64 id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool found = false;
+
+	BeginInternalSubTransaction("segments of a subject");
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		found = segment_read_contains(viewId, id);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			ReThrowError(error);
+		ereport(WARNING,
+				errmsg("segment \"%s\" is left out, as its condition fails", get_rel_name(viewId)),
+				errhint("segment.status tells its owner why."));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return found;
+}
+
 Datum
 segmentation_segments_of(PG_FUNCTION_ARGS)
 {
@@ -179,7 +217,11 @@ segmentation_segments_of(PG_FUNCTION_ARGS)
 		if (pg_class_aclcheck(entry->viewId, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 			continue;
 		compiled = segment_catalog_compiled(entry->viewId, true);
-		if (compiled != NULL && compiled->subject == subject && segment_read_contains(entry->viewId, id))
+		if (compiled == NULL || compiled->subject != subject)
+			continue;
+		/* one that fails stops no other */
+		if (segment_read_standing(entry->viewId)->full == FULL_FAILED ? try_contains(entry->viewId, id) :
+			segment_read_contains(entry->viewId, id))
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
 	return (Datum) 0;
@@ -226,6 +268,26 @@ as_text(Node *node)
 								 COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
 }
 
+/*
+ * May the current user see what the tables of a segment hold?  SELECT on the
+ * segment tells who is a member, not what somebody spent.
+ */
+static bool
+may_see_values(const SegmentCompiled *compiled)
+{
+	ListCell   *lc;
+
+	if (segment_compat_owns(compiled->viewId, GetUserId()))
+		return true;
+	foreach(lc, compiled->sources)
+		if (pg_class_aclcheck(((SegmentSource *) lfirst(lc))->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	foreach(lc, compiled->inner)
+		if (pg_class_aclcheck(lfirst_oid(lc), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	return true;
+}
+
 /* When the clock may next change a part for one subject; now, if that cannot be told. */
 static TimestampTz
 next_change(const SegmentCompiled *compiled, const SegmentEntry *entry, Node *part, const SegmentBitmap *subject,
@@ -260,6 +322,7 @@ segmentation_explain(PG_FUNCTION_ARGS)
 	SegmentBitmap *one = segment_bitmap_create();
 	List	   *parts = NIL;
 	List	   *expressions = NIL;
+	bool		visible;
 	SegmentValues *values;
 	TimestampTz clock;
 	int			column = 0;
@@ -283,6 +346,7 @@ segmentation_explain(PG_FUNCTION_ARGS)
 			expressions = lappend(expressions, with_condition(compiled, as_text(part->operand)));
 	}
 	clock = segment_read_standing(viewId)->clock;
+	visible = may_see_values(compiled);
 	values = segment_read_values(expressions, entry, one, clock);
 	if (values == NULL)
 		return (Datum) 0;		/* no such subject */
@@ -297,13 +361,14 @@ segmentation_explain(PG_FUNCTION_ARGS)
 		row[1] = Int32GetDatum(part->depth);
 		row[2] = CStringGetTextDatum(segment_compile_print_part(compiled, part->node));
 		row[4] = values->values[column];
-		nulls[4] = values->nulls[column++];
-		nulls[3] = part->operand == NULL || values->nulls[column];
+		/* of a part, to those who may see what it is made of; of the whole to all */
+		nulls[4] = values->nulls[column++] || (number > 1 && !visible);
+		nulls[3] = part->operand == NULL || values->nulls[column] || !visible;
 		row[3] = nulls[3] ? (Datum) 0 : values->values[column];
 		if (part->operand != NULL)
 			column++;
 		part->change = next_change(compiled, entry, part->node, one, clock);
-		nulls[5] = part->change == DT_NOEND;
+		nulls[5] = part->change == DT_NOEND || !visible;
 		row[5] = TimestampTzGetDatum(part->change);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
 	}
@@ -412,7 +477,8 @@ segmentation_standing(PG_FUNCTION_ARGS)
 		values[6] = Float8GetDatum(standing->state.cost);
 		values[7] = Int64GetDatum(standing->state.evaluated);
 		nulls[7] = standing->state.evaluated < 0;
-		nulls[8] = standing->state.message == NULL;
+		/* it may quote a row */
+		nulls[8] = standing->state.message == NULL || !segment_compat_owns(viewId, GetUserId());
 		values[8] = nulls[8] ? (Datum) 0 : CStringGetTextDatum(standing->state.message);
 	}
 	else

@@ -530,12 +530,16 @@ get_log(ResultSet *set, FullTransactionId from)
 	return set->log;
 }
 
-/* Is a base of the future, and not because the clock was moved for this session? */
+/*
+ * Is a base of the future?  A base may be younger than the reader's now(), but
+ * not than the real time, or the clock that was set: by the session, or by the
+ * refresh or read that this one is part of.
+ */
 static bool
 is_ahead(TimestampTz base)
 {
 	if (clock_override != 0)
-		return false;			/* the refresh, or the reader around us, has decided */
+		return base > clock_override;
 	return base > (segment_guc_clock != 0 ? segment_guc_clock : GetCurrentTimestamp());
 }
 

@@ -25,9 +25,9 @@
  * one by one, so that the guilty segment alone is marked as failed.  Its reads
  * evaluate in full, and raise.
  *
- * Locks, in order: refresh lock of the subject table (by OID), ACCESS SHARE on
- * views, ACCESS SHARE on sources, ROW EXCLUSIVE on our own tables.  Never a
- * lock that a writer of a source would wait for.
+ * Locks, in order: ACCESS SHARE on views (a DROP waits for the refresh), refresh
+ * lock of the subject table (by OID), ACCESS SHARE on sources, ROW EXCLUSIVE on
+ * our own tables.  Never a lock that a writer of a source would wait for.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,6 +57,7 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -69,6 +70,9 @@
 #include "read/read.h"
 #include "refresh/refresh.h"
 #include "testing.h"
+
+/* Segments evaluated by one query: a query has at most 1,664 columns, and each may have two. */
+#define MAX_GROUP 500
 
 /* One segment in a refresh. */
 typedef struct Work
@@ -428,7 +432,7 @@ evaluate_items(List *items, TimestampTz clock)
 			List	   *others = NIL;
 
 			foreach(lc, rest)
-				if (same_group(linitial(rest), lfirst(lc)))
+				if (list_length(group) < MAX_GROUP && same_group(linitial(rest), lfirst(lc)))
 					group = lappend(group, lfirst(lc));
 				else
 					others = lappend(others, lfirst(lc));
@@ -507,6 +511,7 @@ store_built(Work *item, int64 epoch, TimestampTz clock)
 	if (members != NULL && reads_clock(item))
 	{
 		segment_deadline_delete(state->id, item->full ? DT_NOEND : clock);
+		CommandCounterIncrement();	/* what was deleted is not to be found again */
 		segment_deadline_store(state->id, &item->deadlines, clock);
 	}
 	return true;
@@ -933,36 +938,40 @@ compare_subjects(const ListCell *a, const ListCell *b)
 	return left < right ? -1 : left > right;
 }
 
-/* The segments to refresh, compiled, ordered by subject table. */
+/* Lock a segment's view against being dropped or altered; false if it is gone already. */
+static bool
+lock_view(Oid viewId)
+{
+	LockRelationOid(viewId, AccessShareLock);
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(viewId));
+}
+
+/* The segments to refresh, their views locked, compiled, ordered by subject table. */
 static List *
 choose_segments(List *viewIds)
 {
 	List	   *chosen = NIL;
 	ListCell   *lc;
 
-	if (viewIds != NIL)
+	foreach(lc, viewIds)
 	{
-		foreach(lc, viewIds)
-		{
-			if (!segment_compat_owns(lfirst_oid(lc), GetUserId()))
-				aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(lfirst_oid(lc)));
-			chosen = list_append_unique_ptr(chosen, (void *) segment_catalog_compiled(lfirst_oid(lc), false));
-		}
+		(void) lock_view(lfirst_oid(lc));
+		chosen = list_append_unique_ptr(chosen, (void *) segment_catalog_compiled(lfirst_oid(lc), false));
+		if (!segment_compat_owns(lfirst_oid(lc), GetUserId()))
+			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(lfirst_oid(lc)));
 	}
-	else
-	{
+	if (viewIds == NIL)
 		foreach(lc, segment_catalog_all())
 		{
-			SegmentEntry *entry = lfirst(lc);
+			Oid			viewId = ((SegmentEntry *) lfirst(lc))->viewId;
 			const SegmentCompiled *compiled;
 
-			if (!segment_compat_owns(entry->viewId, GetUserId()))
+			if (!segment_compat_owns(viewId, GetUserId()) || !lock_view(viewId))
 				continue;
-			compiled = segment_catalog_compiled(entry->viewId, true);
+			compiled = segment_catalog_compiled(viewId, true);
 			if (compiled != NULL)
 				chosen = lappend(chosen, (void *) compiled);
 		}
-	}
 	list_sort(chosen, compare_subjects);
 	return chosen;
 }

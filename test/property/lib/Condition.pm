@@ -35,8 +35,8 @@ my %sources = (
 		invoices => { from => '<invoices>', tie => 'invoices.account_id = accounts.id', tables => ['invoices'], weight => 4 },
 	});
 
-# $class->new(company => Company, subject => table, segments => [names], links => { sms => 1, ... }, local => bool)
-# local: nothing by design is evaluated in full (averages over everybody, the clock), so that pending subjects are what counts
+# $class->new(company => Company, subject => table, segments => [names], links => { sms => 1, ... }, local => bool, timed => bool)
+# local: nothing by design is evaluated in full (averages over everybody), so that pending subjects are what counts
 sub new
 {
 	my ($class, %self) = @_;
@@ -116,7 +116,7 @@ sub condition
 sub leaf
 {
 	my ($self) = @_;
-	my $kind = weighted([ 6, 'column' ], [ 10, 'aggregate' ], [ 3, 'bool_aggregate' ], [ 10, 'subquery' ], [ 4, 'in_segment' ], [ 3, 'numbers' ], [ $self->{local} ? 0 : 2, 'clock' ], [ 2, 'zone' ]);
+	my $kind = weighted([ 6, 'column' ], [ 10, 'aggregate' ], [ 3, 'bool_aggregate' ], [ 10, 'subquery' ], [ 4, 'in_segment' ], [ 3, 'numbers' ], [ $self->{timed} ? 12 : 2, 'clock' ], [ 2, 'zone' ]);
 	$kind = 'aggregate' if $kind eq 'in_segment' && !@{ $self->{segments} };
 	return $self->column if $kind eq 'column';
 	return $self->in_segment if $kind eq 'in_segment';
@@ -206,9 +206,9 @@ sub filter_term
 	my @terms = @{ {
 		orders => [ 'orders.status = ' . $l->('status'), 'orders.status IN (' . $l->('status') . ', ' . $l->('status') . ')', 'orders.amount > ' . $l->('money'),
 			'orders.category = ' . $l->('category'), 'orders.coupon IS NOT NULL', 'orders.placed_at > ' . $l->('stamp'), 'orders.id % 2 = 0', 'graded(orders.amount) >= 2', 'orders.coupon = ' . below(9),
-			$self->{local} ? () : ('orders.placed_at > now() - interval \'' . between(100, 1500) . ' hours\''), 'orders.coupon IN (SELECT r.code FROM <rates> r WHERE r.rate > ' . $l->('money') . ')' ],
+			('orders.placed_at > now() - interval \'' . between(100, 1500) . ' hours\'') x ($self->{timed} ? 5 : 1), 'orders.coupon IN (SELECT r.code FROM <rates> r WHERE r.rate > ' . $l->('money') . ')' ],
 		events => [ 'events.kind = ' . $l->('kind'), 'events.value >= ' . below(9), 'events.at < ' . $l->('stamp'), 'events.product_id IS NULL',
-			$self->{local} ? () : 'events.at < now()', 'events.product_id IN (SELECT p.id FROM <products> p WHERE p.category = ' . $l->('category') . ')' ],
+			('events.at < now()', "events.at BETWEEN now() - interval '" . between(20, 900) . " hours' AND now() + interval '90 minutes'") x ($self->{timed} ? 3 : 1), 'events.product_id IN (SELECT p.id FROM <products> p WHERE p.category = ' . $l->('category') . ')' ],
 		order_items => [ 'order_items.qty > ' . below(9), 'order_items.price < ' . $l->('money'), 'order_items.product_id = ' . between(1, 8),
 			'order_items.product_id IN (SELECT p.id FROM <products> p WHERE p.price > ' . $l->('money') . ')' ],
 		sms => [ 'sms.cost > ' . below(9), 'sms.body = ' . $l->('word'), 'sms.phone > 107' ],
@@ -506,6 +506,15 @@ sub clock
 		[ ("[customers.created_at] <= current_timestamp") x 2 ],
 		[ ("EXISTS (SELECT 1 FROM <orders> o WHERE o.customer_id = customers.id AND o.placed_at BETWEEN now() - interval '$hours hours' AND now())") x 2 ],
 		[ ("max(orders.placed_at) < now() - interval '$hours hours'"), "(SELECT max(orders.placed_at) FROM <orders> WHERE orders.customer_id = customers.id) < now() - interval '$hours hours'" ],
+		[ ("[customers.created_at] - interval '$hours hours' < now() AND [customers.created_at] IS NOT NULL") x 2 ],
+		[ ("(now() < [customers.created_at]) IS NOT TRUE") x 2 ],
+		[ ("CASE WHEN [customers.vip] THEN [customers.created_at] < now() - interval '$hours hours' ELSE [customers.created_at] > now() END") x 2 ],
+		[ ("(SELECT o.status FROM <orders> o WHERE o.customer_id = customers.id AND o.placed_at <= now() ORDER BY o.placed_at DESC, o.id LIMIT 1) = 'paid'") x 2 ],
+		[ ("EXISTS (SELECT 1 FROM <events> a JOIN <events> b ON b.customer_id = a.customer_id AND b.at > a.at WHERE a.customer_id = customers.id AND a.at > now() - interval '$hours hours' AND b.at < now())") x 2 ],
+		[ ("customers.id IN (SELECT o.customer_id FROM <orders> o WHERE o.placed_at > now() - interval '$hours hours' GROUP BY o.customer_id HAVING count(*) > 1)") x 2 ],
+		[ "count(orders) FILTER (WHERE orders.placed_at > now() - interval '$hours hours') > 1", "(SELECT count(*) FILTER (WHERE orders.placed_at > now() - interval '$hours hours') FROM <orders> WHERE orders.customer_id = customers.id) > 1" ],
+		[ "sum(orders.amount) FILTER (WHERE now() - interval '72 hours' < placed_at) > sum(orders.amount) FILTER (WHERE placed_at < now() - interval '$hours hours') / 2",
+			"(SELECT sum(orders.amount) FILTER (WHERE now() - interval '72 hours' < orders.placed_at) FROM <orders> WHERE orders.customer_id = customers.id) > (SELECT sum(orders.amount) FILTER (WHERE orders.placed_at < now() - interval '$hours hours') FROM <orders> WHERE orders.customer_id = customers.id) / 2" ],
 		[ "[customers.created_at] > now() - interval '1 month'", "customers.created_at > ((now() AT TIME ZONE {zone}) - interval '1 month') AT TIME ZONE {zone}" ],
 		[ "date_trunc('month', [customers.created_at]) = date_trunc('month', now())",
 			"date_trunc('month', customers.created_at AT TIME ZONE {zone}) = date_trunc('month', now() AT TIME ZONE {zone})" ],

@@ -230,7 +230,7 @@ sub refused
 sub random_condition
 {
 	my ($self, $subject, $names) = @_;
-	return Condition->new(company => $self->{company}, subject => $subject, segments => $names, links => $self->{links}, local => chance(70))->condition;
+	return Condition->new(company => $self->{company}, subject => $subject, segments => $names, links => $self->{links}, local => chance(70), timed => ($self->{focus} // '') eq 'clock' || chance(25))->condition;
 }
 
 # Segments that depend on $name, with it.
@@ -387,6 +387,8 @@ sub write_step
 {
 	my ($self, $session) = @_;
 	my $write = $self->{company}->write_statement;
+	# TRUNCATE is not MVCC-safe: older snapshots, plain SQL's too, see an empty table
+	return if ($write->{sql} // '') =~ /TRUNCATE/ && grep { $_ != $session && $_->{level} =~ /REPEATABLE|SERIALIZABLE/ } @{ $self->{sessions} };
 	$self->{counts}{writes}++;
 	return $self->copy($session, $write) if $write->{copy};
 	my $sql = $write->{sql};
@@ -402,6 +404,7 @@ sub write_step
 	elsif ($form eq 'plpgsql')
 	{
 		my $second = $self->{company}->write_statement;
+		$second = { sql => 'SELECT 1' } if ($second->{sql} // '') =~ /TRUNCATE/;
 		$second = { sql => 'SELECT 1' } if $second->{copy};
 		my $catch = chance(50) ? "EXCEPTION WHEN division_by_zero OR integrity_constraint_violation THEN NULL;" : '';
 		my $raise = $catch && chance(60) ? 'PERFORM 1 / (SELECT 0);' : '';
@@ -477,7 +480,8 @@ sub table_step
 		}
 		elsif ($sql eq '!')
 		{
-			$self->execute($session, "UPDATE products SET price = price + 1 WHERE id = 1");
+			# what is shown of the segments follows the new name
+			$self->execute($session, 'SELECT * FROM segment.segments') unless $self->{plain};
 		}
 		else
 		{
@@ -500,8 +504,19 @@ sub setting_step
 {
 	my ($self, $session) = @_;
 	return if $session->{in};
-	my $kind = weighted([ 4, 'zone' ], [ 2, 'style' ], [ 2, 'path' ], [ 3, 'planner' ], [ 1, 'reset' ], [ 1, 'cache' ]);
+	my $kind = weighted([ 4, 'zone' ], [ 2, 'style' ], [ ($self->{focus} // '') eq 'clock' ? 60 : 6, 'clock' ], [ 2, 'path' ], [ 3, 'planner' ], [ 1, 'reset' ], [ 1, 'cache' ]);
 	if ($kind eq 'zone') { my $zone = pick(@zones); $self->execute($session, "SET TimeZone = '$zone'") and $session->{zone} = $zone; }
+	if ($kind eq 'clock' && !$session->{role})
+	{
+		# values lie half an hour off the full hour, the clock moves by full hours: nothing flips at a boundary by accident
+		if (chance(25)) { $self->execute($session, 'RESET segmentation.clock') and delete $session->{clock}; }
+		else
+		{
+			my $clock = $self->{company}->stamp(between(-700, 300)) =~ s/timestamptz //r;
+			$clock =~ s/:\d\d:(\d\d)\+/:00:$1+/;
+			$self->execute($session, "SET segmentation.clock = $clock") and $session->{clock} = "timestamptz $clock";
+		}
+	}
 	$self->execute($session, "SET IntervalStyle = '" . pick(qw(postgres iso_8601 sql_standard)) . "'") if $kind eq 'style';
 	$self->execute($session, 'SET ' . pick('enable_hashagg', 'enable_hashjoin', 'enable_nestloop', 'enable_seqscan', 'enable_indexscan', 'enable_material', 'enable_memoize') . ' = ' . pick('on', 'off')) if $kind eq 'planner';
 	$self->execute($session, "SET plan_cache_mode = " . pick(qw(auto force_generic_plan force_custom_plan))) if $kind eq 'cache';
@@ -516,7 +531,10 @@ sub oracle_condition
 	my ($self, $session, $name) = @_;
 	my $segments = $self->segments($session);
 	my $segment = $segments->{$name};
-	return $segment->{condition}->('oracle', { segments => $segments, zone => $segment->{zone} });
+	my $text = $segment->{condition}->('oracle', { segments => $segments, zone => $segment->{zone} });
+	# a session that has moved the clock asks about that instant
+	$text =~ s/\bnow\(\)|\bcurrent_timestamp\b/$session->{clock}/g if $session->{clock};
+	return $text;
 }
 
 # Compare every segment, or some, with the oracle.
@@ -613,7 +631,7 @@ sub read_step
 	elsif ($kind eq 'plpgsql')
 	{
 		# one simple expression evaluated across writes of the same function
-		my @writes = map { my $w = $self->{company}->write_statement; $w->{sql} // 'UPDATE orders SET amount = 1 WHERE id = 3' } 1 .. 2;
+		my @writes = map { my $w = $self->{company}->write_statement; ($w->{sql} // 'TRUNCATE') !~ /TRUNCATE/ ? $w->{sql} : 'UPDATE orders SET amount = 1 WHERE id = 3' } 1 .. 2;
 		$self->execute($session, <<"END");
 DO \$plpgsql\$ DECLARE seen bigint; want bigint; BEGIN
  FOR i IN 1 .. 3 LOOP
@@ -848,7 +866,7 @@ sub run_steps
 	{
 		seed_chance($self->{seed}, $step);
 		my $session = pick(@{ $self->{sessions} });
-		my $kind = ($self->{focus} // '') eq 'flight' && chance(60) ? 'flight' : weighted([ 42, 'write' ], [ 18, 'transaction' ], [ 12, 'refresh' ], [ 7, 'segment' ], [ 3, 'table' ], [ 3, 'setting' ], [ 15, 'read' ]);
+		my $kind = ($self->{focus} // '') eq 'flight' && chance(60) ? 'flight' : ($self->{focus} // '') eq 'clock' && chance(35) ? pick('setting', 'setting', 'refresh') : weighted([ 42, 'write' ], [ 18, 'transaction' ], [ 12, 'refresh' ], [ 7, 'segment' ], [ 3, 'table' ], [ 3, 'setting' ], [ 15, 'read' ]);
 		my $other = chance(35) ? pick(@{ $self->{sessions} }) : undef;
 		next if $self->{skip}{$step};
 		push @{ $self->{trace} }, "-- step $step";
