@@ -203,3 +203,8 @@ DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > 'today' 
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > timestamptz 'now' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WITH (timezone = 'Europe/Nowhere') WHERE true $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WITH (max_staleness = 'a while') WHERE true $$;
+
+-- ---- beyond all clocks ----
+SELECT x, segment.next_flip(x, i, 0, '2025-01-01') FROM (VALUES (timestamptz '294276-12-31', interval '-6000 years'), ('294276-12-31', '0'),
+	('infinity', '1 day'), ('-infinity', '1 day'), ('4713-01-02 BC', '1 day')) v (x, i);
+SELECT segment.shift(timestamptz '2025-01-01', interval '1 month 1 day 1 hour', -1), segment.shift(timestamptz '294276-01-01', interval '2 years', 1) IS NULL AS never;

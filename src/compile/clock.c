@@ -62,7 +62,7 @@ typedef struct ClockContext
 {
 	SegmentCompiled *compiled;
 	const char *text;
-	bool		positive;		/* false and NULL are the same here: AND and OR right below a WHERE */
+	bool		positive;		/* false and NULL are the same: below WHERE */
 } ClockContext;
 
 static void visit(Node *node, Frame *frame, ClockContext *context);

@@ -261,21 +261,33 @@ next_breakpoint(const Side *side, TimestampTz clock)
 	return best;
 }
 
+/* The clock that much later; DT_NOEND when it is beyond all clocks. */
+static TimestampTz
+later_by(TimestampTz clock, int64 distance)
+{
+	TimestampTz result;
+
+	return pg_add_s64_overflow(clock, distance, &result) || !IS_VALID_TIMESTAMP(result) ? DT_NOEND : result;
+}
+
 /* DT_NOEND: never */
 static TimestampTz
 next_flip(const Side *side, int64 x, TimestampTz clock)
 {
 	int64		value = value_at(side, clock);
 	int64		slack = side->shift->month != 0 ? SLACK_MONTHS : SLACK_DAYS;
+	int64		distance;
 	TimestampTz best;
 
-	if (value > x && value - x > slack)
+	if (TIMESTAMP_NOT_FINITE(value))
+		return DT_NOEND;		/* by an infinite interval, at every clock */
+	if (pg_sub_s64_overflow(x, value, &distance) || distance < -slack)
 		return DT_NOEND;
-	if (value < x && x - value > slack)
-		return clock + (x - value) - slack;
+	if (distance > slack)
+		return later_by(clock, distance - slack);
 	best = SEGMENT_MUTANT("one_flip") ? DT_NOEND : next_breakpoint(side, clock);
-	if (side->form != SEGMENT_FLIP_DATE && value <= x)
-		take_earlier(value < x ? clock + (x - value) : clock + 1, clock, &best);
+	if (side->form != SEGMENT_FLIP_DATE && distance >= 0)
+		take_earlier(later_by(clock, Max(distance, 1)), clock, &best);
 	return best;
 }
 
