@@ -107,6 +107,10 @@ CALL declare('lapsing', $$count(visits) FILTER (WHERE at BETWEEN now() - interva
 SELECT * FROM story('lapsing', 'refresh 2025-01-28 11:59:59.999999', '2025-01-28 12:00', 'refresh 2025-01-28 12:00', '2025-02-05 12:00',
 	'2025-03-29 12:00', '2025-03-29 12:00:00.000001', 'refresh 2025-03-31 00:00', '2025-04-06 12:59:59.999999', '2025-04-06 13:00', '2025-04-06 13:00:00.000001');
 
+-- last seen more than 60 days ago, by GROUP BY
+CALL declare('lost', $$id IN (SELECT customer_id FROM visits GROUP BY customer_id HAVING max(at) < now() - interval '60 days')$$);
+SELECT * FROM story('lost', 'refresh 2025-02-27 12:00', '2025-02-27 12:00:00.000001', '2025-03-07 12:00', 'refresh 2025-03-07 12:00', '2025-03-07 12:00:00.000001', '2025-03-07 12:00:00.000002');
+
 -- a month back is not monotone: one row comes and goes
 UPDATE customers SET created_at = '2025-02-28 12:00+01' WHERE id = 1;
 CALL declare('a_month_old', $$created_at < now() - interval '1 month'$$);
@@ -115,7 +119,7 @@ SELECT * FROM story('a_month_old', 'refresh 2025-03-28 11:00', '2025-03-28 12:00
 SELECT segment.next_flip(timestamptz '2025-02-28 12:00+01', interval '-1 month', 0, '2025-03-28 12:30+01') > '2025-03-28 12:30+01' AS again;
 
 -- ---- the clock ----
-DROP VIEW a_month_old, lapsing, not_back, regular, each_month, new_this_iso_week, new_this_quarter, adult_by_age, adult, birthday_this_week, celebrates, birthday_today;
+DROP VIEW a_month_old, lost, lapsing, not_back, regular, each_month, new_this_iso_week, new_this_quarter, adult_by_age, adult, birthday_this_week, celebrates, birthday_today;
 TRUNCATE truth;
 UPDATE customers SET created_at = timestamptz '2025-01-01 00:00+01' + id * interval '1 day';
 CALL declare('old', $$created_at <= now() - interval '30 days'$$);

@@ -15,6 +15,7 @@
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
 #include "utils/acl.h"
 #include "utils/datetime.h"
@@ -161,14 +162,35 @@ segment_compat_guc_malloc(size_t size)
 #endif
 }
 
-/* Is this the range table entry for grouped columns (18)? */
-static inline bool
-segment_compat_is_group(RangeTblEntry *rte)
+/* An expression of a query with what is behind grouped columns in their place (18). */
+static inline Node *
+segment_compat_flatten_groups(Query *query, Node *node)
 {
 #if PG_VERSION_NUM >= 180000
-	return rte->rtekind == RTE_GROUP;
-#else
-	return false;
+	if (query->hasGroupRTE && node != NULL)
+		return flatten_group_exprs(NULL, query, node);
+#endif
+	return node;
+}
+
+/* Leave no range table entry for grouped columns, which nothing refers to any more. */
+static inline void
+segment_compat_drop_groups(Query *query)
+{
+#if PG_VERSION_NUM >= 180000
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_GROUP)
+		{
+			rte->rtekind = RTE_RESULT;
+			rte->groupexprs = NIL;
+		}
+	}
+	query->hasGroupRTE = false;
 #endif
 }
 

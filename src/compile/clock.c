@@ -569,18 +569,17 @@ minimum_over(Frame *frame, Node *expr)
 	ExtremesContext extremes = {NULL, false};
 	ListCell   *lc;
 
-	expr = open_extremes(expr, &extremes);
+	expr = open_extremes(segment_compat_flatten_groups(query, expr), &extremes);
 	if (extremes.failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree))
 		return NULL;
 	/* what stands in FROM and reads the clock has changes of its own, at which this is computed anew */
-	foreach(lc, query->rtable)
-		if (segment_compat_is_group(lfirst(lc)))
-			return NULL;
 	foreach(lc, query->cteList)
 		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
 			return NULL;
 	if (frame->tie != NULL)
-		query->jointree->quals = make_and_qual(query->jointree->quals, copyObject(frame->tie));
+		query->jointree->quals = make_and_qual(query->jointree->quals,
+											   segment_compat_flatten_groups(query, copyObject(frame->tie)));
+	segment_compat_drop_groups(query);
 
 	query->targetList = list_make1(makeTargetEntry((Expr *) min_of(expr), 1, pstrdup("flip"), false));
 	query->hasAggs = true;
