@@ -255,16 +255,6 @@ segment_compat_merge_rights(Query *to, Query *from)
 #endif
 }
 
-/* The rights to the tables of one query go along with them to another. */
-static inline void
-segment_compat_move_rights(Query *to, Query *from)
-{
-#if PG_VERSION_NUM >= 160000
-	to->rteperminfos = from->rteperminfos;
-	from->rteperminfos = NIL;
-#endif
-}
-
 /* A column above an outer join that may have made it NULL. */
 static inline void
 segment_compat_mark_nullable(Var *var, int joinRti)

@@ -366,93 +366,6 @@ restrict_pass(Pass *pass)
 												 (Node *) make_orclause(filters));
 }
 
-/* A column of the inner query with this value; added unless an equal one is there. */
-static Node *
-inner_column(Query *inner, List **names, Node *expr)
-{
-	TargetEntry *target = NULL;
-	ListCell   *lc;
-
-	foreach(lc, inner->targetList)
-		if (equal(((TargetEntry *) lfirst(lc))->expr, expr))
-			target = lfirst(lc);
-	if (target == NULL)
-	{
-		target = makeTargetEntry((Expr *) expr, list_length(inner->targetList) + 1, pstrdup("value"), false);
-		inner->targetList = lappend(inner->targetList, target);
-		*names = lappend(*names, makeString("value"));
-	}
-	return (Node *) makeVar(1, target->resno, exprType(expr), exprTypmod(expr), exprCollation(expr), 0);
-}
-
-/*
- * Aggregates of one pass often share conditions (status = 'paid'), and
- * arguments, which the executor would compute for each of them.  Compute each
- * once per row, in a query below; OFFSET 0 keeps the planner from merging it.
- */
-static void
-share_expressions(Pass *pass)
-{
-	Query	   *query = pass->query;
-	Query	   *inner;
-	RangeTblEntry *rte;
-	RangeTblRef *ref;
-	List	   *names = NIL;
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	if (pass->sorted || list_length(query->targetList) < 4)
-		return;
-	foreach(lc, query->targetList)
-		if (checkExprHasSubLink(lfirst(lc)))
-			return;
-
-	inner = makeNode(Query);
-	inner->commandType = CMD_SELECT;
-	inner->querySource = QSRC_ORIGINAL;
-	inner->canSetTag = true;
-	inner->hasSubLinks = query->hasSubLinks;
-	inner->rtable = query->rtable;
-	segment_compat_move_rights(inner, query);
-	inner->jointree = query->jointree;
-	inner->limitOffset = (Node *) makeConst(INT8OID, -1, InvalidOid, 8, Int64GetDatum(0), false, FLOAT8PASSBYVAL);
-
-	foreach(lc, query->targetList)
-	{
-		TargetEntry *target = lfirst(lc);
-		Aggref	   *aggregate = (Aggref *) target->expr;
-		List	   *filters = NIL;
-
-		if (!IsA(aggregate, Aggref))
-		{
-			target->expr = (Expr *) inner_column(inner, &names, (Node *) target->expr);
-			continue;
-		}
-		foreach(lc2, aggregate->args)
-		{
-			TargetEntry *argument = lfirst(lc2);
-
-			if (!IsA(argument->expr, Const))
-				argument->expr = (Expr *) inner_column(inner, &names, (Node *) argument->expr);
-		}
-		foreach(lc2, make_ands_implicit(aggregate->aggfilter))
-			filters = lappend(filters, inner_column(inner, &names, lfirst(lc2)));
-		if (filters != NIL)
-			aggregate->aggfilter = make_ands_explicit(filters);
-	}
-
-	rte = makeNode(RangeTblEntry);
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = inner;
-	rte->eref = makeAlias("rows", names);
-	rte->inFromCl = true;
-	ref = makeNode(RangeTblRef);
-	ref->rtindex = 1;
-	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
-	query->hasSubLinks = false;
-}
-
 /* The value of an aggregate, as a column of its group; added there unless an equal one is. */
 static Node *
 aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineContext *context)
@@ -745,9 +658,6 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 			add_column(&context, segment, earliest(segment->flips));
 		}
 	foreach(lc, context.groups)
-	{
 		restrict_pass(lfirst(lc));
-		share_expressions(lfirst(lc));
-	}
 	return castNode(Query, put_clock((Node *) query, &clock));
 }
