@@ -5,6 +5,8 @@
 # pending subjects years after a refresh, those of the second be evaluated for everybody by then, and those of the
 # third be refused, unless max_staleness is given and the table says so.
 
+# shellcheck disable=SC2154  # here, database and passed are run's
+
 time_page=$here/../../docs/time.md
 time_schema=time_$$
 
