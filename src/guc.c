@@ -34,7 +34,10 @@ static const struct config_enum_entry bitmap_output_options[] = {
 static int64 *
 guc_malloc_int64(int64 value)
 {
-	/* what hangs on a setting must come from malloc, or from guc_malloc() since 16 */
+	/*
+	 * what hangs on a setting must come from malloc, or from guc_malloc()
+	 * since 16
+	 */
 	int64	   *copy = segment_compat_guc_malloc(sizeof(int64));
 
 	if (copy != NULL)

@@ -72,9 +72,11 @@ PG_FUNCTION_INFO_V1(segmentation_capture);
 typedef struct Watch
 {
 	AttrNumber	key;
-	Oid			keyType;		/* INT2OID, INT4OID, INT8OID, or InvalidOid: everybody */
+	Oid			keyType;		/* INT2OID, INT4OID, INT8OID, or InvalidOid:
+								 * everybody */
 	bool		nullTouchesAll;
-	bool		always;			/* every UPDATE counts, comparing is not possible */
+	bool		always;			/* every UPDATE counts, comparing is not
+								 * possible */
 	int			ncolumns;
 	AttrNumber *columns;		/* to compare, all within the tuple descriptor */
 } Watch;

@@ -35,7 +35,8 @@ typedef struct Flight
 	Oid			relid;
 	uint32		event;
 	SubTransactionId subid;
-	CommandId	command;		/* snapshots with a higher curcid see what it has written */
+	CommandId	command;		/* snapshots with a higher curcid see what it
+								 * has written */
 } Flight;
 
 static Flight *flights = NULL;	/* in TopMemoryContext, never freed */

@@ -114,7 +114,8 @@ compute_index_row(Relation table, IndexInfo *info, HeapTuple tuple, Datum *value
 	if (member)
 		FormIndexDatum(info, slot, estate, values, nulls);
 	ExecDropSingleTupleTableSlot(slot);
-	return member;				/* estate goes with the caller's context: values may lie in it */
+	return member;				/* estate goes with the caller's context:
+								 * values may lie in it */
 }
 
 static void

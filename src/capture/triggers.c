@@ -92,8 +92,10 @@ static const Shape shapes[SEGMENT_CAPTURE_TRIGGERS] = {
 typedef struct TriggerSet
 {
 	int			count;			/* triggers of ours, of whatever shape */
-	const Trigger *found[SEGMENT_CAPTURE_TRIGGERS]; /* in the relation cache; may be NULL */
-	bool		sound;			/* all as they must be, and nothing else of ours */
+	const Trigger *found[SEGMENT_CAPTURE_TRIGGERS]; /* in the relation cache;
+													 * may be NULL */
+	bool		sound;			/* all as they must be, and nothing else of
+								 * ours */
 	List	   *captures;		/* what any of them records, merged */
 } TriggerSet;
 
@@ -102,7 +104,8 @@ typedef struct Tracking
 {
 	Oid			relid;			/* hash key */
 	bool		valid;
-	bool		sound;			/* but for children, which are looked up each time */
+	bool		sound;			/* but for children, which are looked up each
+								 * time */
 	MemoryContext context;		/* of captures */
 	List	   *captures;
 } Tracking;
@@ -163,7 +166,7 @@ has_arguments(const Trigger *trigger, const List *captures)
 		return false;
 	foreach(lc, captures)
 		if (strcmp(trigger->tgargs[i++], segment_capture_print(lfirst(lc))) != 0)
-			return false;
+		return false;
 	return true;
 }
 
@@ -258,8 +261,8 @@ judge(Tracking *tracking, Relation source)
 {
 	uint64		before = invalidations;
 	bool		permanent = source->rd_rel->relkind == RELKIND_RELATION &&
-		source->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT &&
-		!has_superclass(RelationGetRelid(source));
+	source->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT &&
+	!has_superclass(RelationGetRelid(source));
 	TriggerSet	set = read_set(source);
 	MemoryContext old;
 

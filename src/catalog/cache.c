@@ -45,7 +45,8 @@ typedef struct CacheEntry
 	bool		stale;
 	SegmentEntry *entry;
 	SegmentCompiled *compiled;	/* NULL until asked for */
-	List	   *relations;		/* OIDs whose change makes it stale, without the view */
+	List	   *relations;		/* OIDs whose change makes it stale, without
+								 * the view */
 } CacheEntry;
 
 static HTAB *cache = NULL;
@@ -300,10 +301,10 @@ segment_catalog_readers(Oid relid)
 			continue;
 		foreach(lc2, compiled->sources)
 			if (((SegmentSource *) lfirst(lc2))->relid == relid)
-			{
-				readers = lappend_oid(readers, entry->viewId);
-				break;
-			}
+		{
+			readers = lappend_oid(readers, entry->viewId);
+			break;
+		}
 	}
 	return readers;
 }

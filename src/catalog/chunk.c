@@ -93,7 +93,8 @@ chunk_end(const SegmentBitmap *members, int64 first, int64 end)
 static void
 write_chunks(Relation table, int32 id, const SegmentBitmap *members, int64 first, int64 last, ItemPointer tid)
 {
-	int64		span = last - first;	/* of the chunk before: the next may be twice as long */
+	int64		span = last - first;	/* of the chunk before: the next may
+										 * be twice as long */
 
 	for (;;)
 	{

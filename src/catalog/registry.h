@@ -62,7 +62,7 @@ typedef struct SegmentLink
 
 extern void segment_catalog_insert_link(const SegmentLink *link);
 extern bool segment_catalog_delete_link(Oid source, Oid target);
-extern List *segment_catalog_links(Oid source);	/* of SegmentLink * */
+extern List *segment_catalog_links(Oid source); /* of SegmentLink * */
 
 /* Remove the links from and to tables that no longer exist. */
 extern void segment_catalog_forget_links(void);

@@ -49,7 +49,8 @@ typedef struct Analysis
 	SegmentCompiled *compiled;
 	const char *text;			/* NULL: trust the query */
 	List	   *occurrences;	/* of SegmentOccurrence *, the subject first */
-	List	   *functions;		/* OIDs of functions that are not PostgreSQL's own */
+	List	   *functions;		/* OIDs of functions that are not PostgreSQL's
+								 * own */
 } Analysis;
 
 typedef struct WalkContext
@@ -336,7 +337,10 @@ walker(Node *node, WalkContext *context)
 		case T_FuncExpr:
 			if (is_our_function(((FuncExpr *) node)->funcid, "contains"))
 			{
-				/* the key argument is no column read of the subject: it never changes */
+				/*
+				 * the key argument is no column read of the subject: it never
+				 * changes
+				 */
 				note_inner_segment((FuncExpr *) node, level, analysis);
 				return false;
 			}
@@ -554,7 +558,7 @@ same_steps(List *a, List *b)
 		return false;
 	forboth(lc, a, lc2, b)
 		if (memcmp(lfirst(lc), lfirst(lc2), sizeof(SegmentStep)) != 0)
-			return false;
+		return false;
 	return true;
 }
 
@@ -713,7 +717,7 @@ segment_compile_captures(const SegmentCompiled *compiled, Oid relid)
 			continue;
 		foreach(lc2, captures)
 			if (((SegmentCapture *) lfirst(lc2))->key == source->key)
-				capture = lfirst(lc2);
+			capture = lfirst(lc2);
 		if (capture == NULL)
 		{
 			capture = palloc0(sizeof(SegmentCapture));

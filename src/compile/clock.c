@@ -53,8 +53,10 @@
 typedef struct Frame
 {
 	Query	   *query;
-	Node	   *tie;			/* "x IN (SELECT y": y = x, as a condition of this level; or NULL */
-	bool		hoisted;		/* a subquery in FROM that stands for the level around it */
+	Node	   *tie;			/* "x IN (SELECT y": y = x, as a condition of
+								 * this level; or NULL */
+	bool		hoisted;		/* a subquery in FROM that stands for the
+								 * level around it */
 	struct Frame *outer;		/* NULL: the subject's own level is next */
 } Frame;
 
@@ -233,7 +235,10 @@ take_apart(Node *node, ClockSide *side)
 	function = called_function(node, &args);
 	if (is_clock_function(function))
 	{
-		*side = (ClockSide) {SEGMENT_FLIP_NOW, TIMESTAMPTZOID, NULL, false};
+		*side = (ClockSide)
+		{
+			SEGMENT_FLIP_NOW, TIMESTAMPTZOID, NULL, false
+		};
 		return true;
 	}
 
@@ -263,7 +268,11 @@ take_apart(Node *node, ClockSide *side)
 			return true;
 		case F_DATE_TIMESTAMPTZ:
 		case F_DATE_TIMESTAMP:
-			/* the date of a shifted instant steps at other times than midnight */
+
+			/*
+			 * the date of a shifted instant steps at other times than
+			 * midnight
+			 */
 			if (!take_apart(linitial(args), side) || side->shift != NULL)
 				return false;
 			side->form = SEGMENT_FLIP_DATE;
@@ -302,7 +311,8 @@ take_apart(Node *node, ClockSide *side)
 	if (has_clock(shift) || !take_apart(clock, side) || side->shift != NULL || side->cast)
 		return false;
 	if (side->form == SEGMENT_FLIP_DATE && side->type == TIMESTAMPTZOID)
-		return false;			/* midnight as an instant, then shifted in its own way */
+		return false;			/* midnight as an instant, then shifted in its
+								 * own way */
 	side->shift = copyObject(shift);
 	if (days)
 		side->shift = interval_days(side->shift);
@@ -508,7 +518,7 @@ without_clock(Node *quals)
 
 	foreach(lc, make_ands_implicit((Expr *) quals))
 		if (!has_clock(lfirst(lc)))
-			kept = lappend(kept, lfirst(lc));
+		kept = lappend(kept, lfirst(lc));
 	return kept == NIL ? NULL : (Node *) make_ands_explicit(kept);
 }
 
@@ -522,7 +532,7 @@ strip_jointree(Node *node)
 	{
 		foreach(lc, ((FromExpr *) node)->fromlist)
 			if (!strip_jointree(lfirst(lc)))
-				return false;
+			return false;
 		((FromExpr *) node)->quals = without_clock(((FromExpr *) node)->quals);
 	}
 	else if (IsA(node, JoinExpr))
@@ -572,10 +582,14 @@ minimum_over(Frame *frame, Node *expr)
 	expr = open_extremes(segment_compat_flatten_groups(query, expr), &extremes);
 	if (extremes.failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree))
 		return NULL;
-	/* what stands in FROM and reads the clock has changes of its own, at which this is computed anew */
+
+	/*
+	 * what stands in FROM and reads the clock has changes of its own, at
+	 * which this is computed anew
+	 */
 	foreach(lc, query->cteList)
 		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
-			return NULL;
+		return NULL;
 	if (frame->tie != NULL)
 		query->jointree->quals = make_and_qual(query->jointree->quals,
 											   segment_compat_flatten_groups(query, copyObject(frame->tie)));
@@ -631,7 +645,10 @@ add_flip(Node *flip, Frame *frame, SegmentCompiled *compiled)
 			return false;
 		if (frame->hoisted)
 		{
-			/* what stands in FROM is looked at from outside the level that it stands in */
+			/*
+			 * what stands in FROM is looked at from outside the level that it
+			 * stands in
+			 */
 			int			depth = 0;
 
 			if (refers_around(flip, &depth))
@@ -839,7 +856,7 @@ add_instant(Node *expr, SegmentGrain grain, SegmentCompiled *compiled)
 
 	foreach(lc, compiled->instants)
 		if (equal(((SegmentInstant *) lfirst(lc))->expr, expr))
-			return;
+		return;
 	instant = palloc(sizeof(SegmentInstant));
 	instant->expr = copyObject(expr);
 	instant->grain = grain;
@@ -931,7 +948,7 @@ put_outputs(Node *node, Query *query)
 static void
 visit_sublink(SubLink *sublink, Frame *frame, ClockContext *context)
 {
-	Frame		inner = {.query = (Query *) sublink->subselect, .tie = tie_of(sublink, context->positive), .outer = frame};
+	Frame		inner = {.query = (Query *) sublink->subselect,.tie = tie_of(sublink, context->positive),.outer = frame};
 	bool		positive = context->positive;
 
 
@@ -960,14 +977,14 @@ visit_query(Query *query, Frame *frame, ClockContext *context)
 		return;
 	foreach(lc, query->cteList)
 		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
-			refuse_at(((CommonTableExpr *) lfirst(lc))->location, context);
+		refuse_at(((CommonTableExpr *) lfirst(lc))->location, context);
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(lc);
 
 		if (rte->rtekind == RTE_SUBQUERY && has_clock((Node *) rte->subquery))
 		{
-			Frame		inner = {.query = rte->subquery, .hoisted = true, .outer = frame};
+			Frame		inner = {.query = rte->subquery,.hoisted = true,.outer = frame};
 
 			visit_query(rte->subquery, &inner, context);
 		}

@@ -65,7 +65,8 @@ typedef struct CombineContext
 	AttrNumber	keyAttno;
 	Oid			keyType;
 	const SegmentBitmap *subset;
-	Const	   *ids;			/* the subset as a constant: bigint[] or segment.bitmap */
+	Const	   *ids;			/* the subset as a constant: bigint[] or
+								 * segment.bitmap */
 	List	   *groups;			/* of Pass * */
 } CombineContext;
 
@@ -396,7 +397,7 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	segment_compat_merge_rights(group->query, query);
 	foreach(lc, group->query->targetList)
 		if (equal(((TargetEntry *) lfirst(lc))->expr, aggregate))
-			target = lfirst(lc);
+		target = lfirst(lc);
 	if (target == NULL)
 	{
 		target = makeTargetEntry((Expr *) aggregate, list_length(group->query->targetList) + 1,
@@ -614,7 +615,7 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 	const SegmentCompiled *first = linitial(compiled);
 	Query	   *query = makeNode(Query);
 	RangeTblRef *ref = makeNode(RangeTblRef);
-	CombineContext context = {.query = query, .keyAttno = first->keyAttno, .keyType = first->keyType};
+	CombineContext context = {.query = query,.keyAttno = first->keyAttno,.keyType = first->keyType};
 	Bitmapset  *columns = NULL;
 	Var		   *key;
 	ListCell   *lc;
@@ -652,11 +653,11 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 	}
 	if (flips)
 		foreach(lc, compiled)
-		{
-			const SegmentCompiled *segment = lfirst(lc);
+	{
+		const SegmentCompiled *segment = lfirst(lc);
 
-			add_column(&context, segment, earliest(segment->flips));
-		}
+		add_column(&context, segment, earliest(segment->flips));
+	}
 	foreach(lc, context.groups)
 		restrict_pass(lfirst(lc));
 	return castNode(Query, put_clock((Node *) query, &clock));

@@ -29,11 +29,13 @@ typedef struct SegmentStep
 typedef struct SegmentSource
 {
 	Oid			relid;
-	Bitmapset  *columns;		/* attribute numbers read, all > 0; NULL = rows count, no column */
-	AttrNumber	key;			/* column whose values are recorded; 0 = everybody */
+	Bitmapset  *columns;		/* attribute numbers read, all > 0; NULL =
+								 * rows count, no column */
+	AttrNumber	key;			/* column whose values are recorded; 0 =
+								 * everybody */
 	bool		nullTouchesAll;
-	List	   *steps;			/* of SegmentStep: keys -> subject ids; NIL = the
-								 * keys are the subject ids */
+	List	   *steps;			/* of SegmentStep: keys -> subject ids; NIL =
+								 * the keys are the subject ids */
 	char	   *reason;			/* why everybody, for the NOTICE; NULL if not */
 } SegmentSource;
 
@@ -41,7 +43,8 @@ typedef struct SegmentSource
 typedef enum SegmentGrain
 {
 	GRAIN_DAY,					/* at local midnights */
-	GRAIN_QUARTER,				/* at quarters of an hour, as all offsets of zones are multiples of that */
+	GRAIN_QUARTER,				/* at quarters of an hour, as all offsets of
+								 * zones are multiples of that */
 	GRAIN_MINUTE
 } SegmentGrain;
 
@@ -61,18 +64,21 @@ typedef struct SegmentCompiled
 	Oid			subject;
 	AttrNumber	keyAttno;
 	Oid			keyType;		/* INT2OID, INT4OID or INT8OID */
-	Query	   *query;			/* the view's query: one FROM item, the subject */
+	Query	   *query;			/* the view's query: one FROM item, the
+								 * subject */
 	int			subjectVarno;	/* its range table index */
 	Node	   *condition;		/* third argument of segment.holds() */
 	List	   *sources;		/* of SegmentSource *, the subject table first */
 	List	   *inner;			/* view OIDs read by in_segment, each once */
 	bool		readsClock;		/* itself, not counting inner */
-	List	   *flips;			/* of Node *, timestamptz: when a comparison of
-								 * this subject's rows with the clock may next
-								 * change; refers to the subject as condition does */
+	List	   *flips;			/* of Node *, timestamptz: when a comparison
+								 * of this subject's rows with the clock may
+								 * next change; refers to the subject as
+								 * condition does */
 	List	   *instants;		/* of SegmentInstant *: change for everybody */
 	bool		opaqueClock;	/* reads the clock in some other way too */
-	uint64		fingerprint;	/* of the stored tree and the functions it calls */
+	uint64		fingerprint;	/* of the stored tree and the functions it
+								 * calls */
 } SegmentCompiled;
 
 /*

@@ -101,7 +101,8 @@ pull_subject(Node *node, PullContext *context)
 
 		var->varlevelsup--;
 		if (var->varno == context->outer)
-			var->varno = var->varnosyn = context->rti;	/* the deparser goes by varnosyn */
+			var->varno = var->varnosyn = context->rti;	/* the deparser goes by
+														 * varnosyn */
 		return (Node *) var;
 	}
 	if (IsA(node, Query))
@@ -232,7 +233,7 @@ print_aggregate(SubLink *sublink, PrintContext *context)
 	/* written by hand, with names of its own */
 	foreach(lc, query->rtable)
 		if (((RangeTblEntry *) lfirst(lc))->alias != NULL)
-			return NULL;
+		return NULL;
 	path = segment_compile_link_if_any(source, context->compiled->subject);
 	if (path == NIL || !is_hop(query->jointree->quals, llast(path), query->rtable, context) ||
 		!follows_path(linitial(query->jointree->fromlist), path, list_length(path) - 1, query->rtable, context))

@@ -51,9 +51,11 @@ typedef struct RawContext
 typedef struct AggregateNames
 {
 	RawContext *raw;
-	List	   *tables;			/* relation OIDs, each once, without the subject */
+	List	   *tables;			/* relation OIDs, each once, without the
+								 * subject */
 	List	   *locations;		/* of their first mention */
-	List	   *bare;			/* ColumnRef * with one name that is no column of the subject */
+	List	   *bare;			/* ColumnRef * with one name that is no column
+								 * of the subject */
 	List	   *refs;			/* every ColumnRef *, for qualifying */
 } AggregateNames;
 
@@ -197,7 +199,10 @@ choose_source(FuncCall *call, AggregateNames *names, List **path)
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	/* count(orders): a bare name is a table unless it is a column of a table named otherwise */
+	/*
+	 * count(orders): a bare name is a table unless it is a column of a table
+	 * named otherwise
+	 */
 	foreach(lc, names->bare)
 	{
 		ColumnRef  *ref = lfirst(lc);

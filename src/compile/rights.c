@@ -45,6 +45,6 @@ segment_compile_may_read(const SegmentCompiled *compiled)
 	}
 	foreach(lc, compiled->inner)
 		if (pg_class_aclcheck(lfirst_oid(lc), compiled->owner, ACL_SELECT) != ACLCHECK_OK)
-			return false;
+		return false;
 	return true;
 }

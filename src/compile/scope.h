@@ -19,8 +19,10 @@ typedef struct SegmentLevel
 {
 	Query	   *query;
 	struct SegmentLevel *parent;
-	struct SegmentOccurrence **occurrences; /* by range table index - 1; NULL if no table */
-	struct SegmentLevel **children; /* by range table index - 1; NULL if no subquery */
+	struct SegmentOccurrence **occurrences; /* by range table index - 1; NULL
+											 * if no table */
+	struct SegmentLevel **children; /* by range table index - 1; NULL if no
+									 * subquery */
 } SegmentLevel;
 
 /* One table in one FROM list. */
@@ -46,8 +48,10 @@ typedef struct SegmentTie
 	AttrNumber	fromColumn;
 	SegmentOccurrence *to;
 	AttrNumber	toColumn;
-	bool		nullTouchesAll; /* NOT IN: a NULL in "from" matters to everybody */
-	bool		firstOnly;		/* holds for "from" alone, not for tables tied to it */
+	bool		nullTouchesAll; /* NOT IN: a NULL in "from" matters to
+								 * everybody */
+	bool		firstOnly;		/* holds for "from" alone, not for tables tied
+								 * to it */
 } SegmentTie;
 
 extern SegmentLevel *segment_scope_up(SegmentLevel *level, Index levelsup);

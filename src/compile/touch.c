@@ -322,7 +322,7 @@ has_outer_join(Node *node)
 	{
 		foreach(lc, ((FromExpr *) node)->fromlist)
 			if (has_outer_join(lfirst(lc)))
-				return true;
+			return true;
 		return false;
 	}
 	return IsA(node, JoinExpr) &&
@@ -341,7 +341,11 @@ segment_touch_collect_in(SegmentLevel *level, SegmentLevel *child, SubLink *subl
 		tests = ((BoolExpr *) sublink->testexpr)->args;
 	else
 		tests = list_make1(sublink->testexpr);
-	/* (a, b) NOT IN (..): which NULL decides depends on the other column; and an outer join makes NULLs */
+
+	/*
+	 * (a, b) NOT IN (..): which NULL decides depends on the other column; and
+	 * an outer join makes NULLs
+	 */
 	if (!positive && (list_length(tests) > 1 || has_outer_join((Node *) child->query->jointree)))
 		return;
 
@@ -418,7 +422,10 @@ segment_touch_path(SegmentOccurrence *occurrence, AttrNumber subjectKey, List *a
 	if (end == NULL)
 		return false;
 
-	/* walk back from the subject: each tie ends where the next one, or the subject id, begins */
+	/*
+	 * walk back from the subject: each tie ends where the next one, or the
+	 * subject id, begins
+	 */
 	*steps = NIL;
 	next = subjectKey;
 	for (tie = end->via;; tie = tie->from->via)

@@ -235,7 +235,7 @@ hash_walker(Node *node, uint32 *hash)
 		return raw_expression_tree_walker(node, hash_walker, (void *) hash);
 	foreach(lc, ((ColumnRef *) node)->fields)
 		if (IsA(lfirst(lc), String))
-			*hash = hash_combine(*hash, hash_string_value(strVal(lfirst(lc))));
+		*hash = hash_combine(*hash, hash_string_value(strVal(lfirst(lc))));
 	return false;
 }
 

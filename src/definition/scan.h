@@ -16,11 +16,14 @@
 typedef enum SegmentTokenKind
 {
 	SEGMENT_TOKEN_END = 0,		/* end of the text */
-	SEGMENT_TOKEN_NAME = 1000,	/* identifier, quoted or not, Unicode escapes resolved */
+	SEGMENT_TOKEN_NAME = 1000,	/* identifier, quoted or not, Unicode escapes
+								 * resolved */
 	SEGMENT_TOKEN_KEYWORD,		/* any of PostgreSQL's keywords */
 	SEGMENT_TOKEN_STRING,		/* string constant of any quoting */
-	SEGMENT_TOKEN_NUMBER,		/* integer or numeric constant, value as written */
-	SEGMENT_TOKEN_OPERATOR,		/* operator of several characters, or one of & | ! ... */
+	SEGMENT_TOKEN_NUMBER,		/* integer or numeric constant, value as
+								 * written */
+	SEGMENT_TOKEN_OPERATOR,		/* operator of several characters, or one of &
+								 * | ! ... */
 	SEGMENT_TOKEN_OTHER			/* anything else that SQL has */
 } SegmentTokenKind;
 
@@ -29,7 +32,8 @@ typedef struct SegmentToken
 	int			kind;			/* SegmentTokenKind, or a character */
 	int			start;			/* byte offset in the text */
 	int			end;			/* byte offset just behind it */
-	bool		word;			/* an unquoted name or a keyword: may be one of our words */
+	bool		word;			/* an unquoted name or a keyword: may be one
+								 * of our words */
 	const char *value;			/* name, keyword, string, number or operator */
 	int			category;		/* of a keyword, see common/keywords.h */
 } SegmentToken;

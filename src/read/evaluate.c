@@ -111,7 +111,7 @@ segment_read_become(SegmentGuard *guard, Oid owner, const SegmentEntry *entry)
 	apply_setting("search_path=pg_catalog, pg_temp");
 	foreach(lc, entry->settings)
 		if (!SEGMENT_MUTANT("session_zone") || strncmp(lfirst(lc), "TimeZone=", 9) != 0)
-			apply_setting(lfirst(lc));
+		apply_setting(lfirst(lc));
 }
 
 void

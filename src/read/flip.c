@@ -222,12 +222,18 @@ add_target_breakpoints(const Side *side, TimestampTz clock, TimestampTz *best)
 	/* months are added, then days, then the time to the instant */
 	if (side->shift->month != 0)
 	{
-		local = add_interval(local, (Interval) {.month = side->shift->month});
+		Interval	months = {.month = side->shift->month};
+
+		local = add_interval(local, months);
 		add_steps_of(local, clock, best);
 		local = to_local(to_instant(local));
 	}
 	if (side->shift->day != 0)
-		add_steps_of(add_interval(local, (Interval) {.day = side->shift->day}), clock, best);
+	{
+		Interval	days = {.day = side->shift->day};
+
+		add_steps_of(add_interval(local, days), clock, best);
+	}
 }
 
 /* Where g may next do something else than advance with the clock (or, for dates, stand still). */

@@ -234,7 +234,8 @@ typedef struct Part
 	int			depth;
 	Node	   *node;
 	Node	   *operand;		/* whose value is shown; NULL if none */
-	TimestampTz change;			/* when the clock may next change it; DT_NOEND: never */
+	TimestampTz change;			/* when the clock may next change it;
+								 * DT_NOEND: never */
 } Part;
 
 /* AND, OR and NOT are taken apart; everything below them is one part. */
@@ -281,10 +282,10 @@ may_see_values(const SegmentCompiled *compiled)
 		return true;
 	foreach(lc, compiled->sources)
 		if (pg_class_aclcheck(((SegmentSource *) lfirst(lc))->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-			return false;
+		return false;
 	foreach(lc, compiled->inner)
 		if (pg_class_aclcheck(lfirst_oid(lc), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-			return false;
+		return false;
 	return true;
 }
 
@@ -361,7 +362,11 @@ segmentation_explain(PG_FUNCTION_ARGS)
 		row[1] = Int32GetDatum(part->depth);
 		row[2] = CStringGetTextDatum(segment_compile_print_part(compiled, part->node));
 		row[4] = values->values[column];
-		/* of a part, to those who may see what it is made of; of the whole to all */
+
+		/*
+		 * of a part, to those who may see what it is made of; of the whole to
+		 * all
+		 */
 		nulls[4] = values->nulls[column++] || (number > 1 && !visible);
 		nulls[3] = part->operand == NULL || values->nulls[column] || !visible;
 		row[3] = nulls[3] ? (Datum) 0 : values->values[column];

@@ -63,7 +63,8 @@
 /* A base in memory. */
 typedef struct CachedBase
 {
-	Oid			table;			/* segment.chunk: another one after CREATE EXTENSION anew */
+	Oid			table;			/* segment.chunk: another one after CREATE
+								 * EXTENSION anew */
 	int32		id;
 	int64		version;
 	SegmentBitmap *members;
@@ -92,7 +93,8 @@ typedef struct ResultSet
 	HTAB	   *results;
 	SegmentLog *log;
 	uint64		used;
-	int			busy;			/* calls that are working on it: not to be freed */
+	int			busy;			/* calls that are working on it: not to be
+								 * freed */
 } ResultSet;
 
 static List *result_sets = NIL; /* of ResultSet *, in TopMemoryContext */
@@ -322,7 +324,7 @@ make_result_set(Snapshot snapshot, TimestampTz clock)
 	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "segment results", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	ResultSet  *set = palloc0(sizeof(ResultSet));
-	HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(Result), .hcxt = context};
+	HASHCTL		info = {.keysize = sizeof(Oid),.entrysize = sizeof(Result),.hcxt = context};
 
 	set->snapshot = *snapshot;
 	if (snapshot->xcnt > 0)
@@ -412,9 +414,12 @@ get_result(ResultSet *set, Oid viewId)
 
 typedef struct Closure
 {
-	List	   *compiled;		/* of SegmentCompiled *, the segment itself first */
-	List	   *entries;		/* of SegmentEntry *, in step; NULL: not registered */
-	bool		broken;			/* one that it refers to is no segment any more */
+	List	   *compiled;		/* of SegmentCompiled *, the segment itself
+								 * first */
+	List	   *entries;		/* of SegmentEntry *, in step; NULL: not
+								 * registered */
+	bool		broken;			/* one that it refers to is no segment any
+								 * more */
 } Closure;
 
 /* The segment and all that it refers to, each once. */
@@ -427,7 +432,7 @@ collect_closure(Oid viewId, Closure *closure)
 	check_stack_depth();
 	foreach(lc, closure->compiled)
 		if (((SegmentCompiled *) lfirst(lc))->viewId == viewId)
-			return;
+		return;
 	compiled = segment_catalog_compiled(viewId, closure->compiled != NIL);
 	if (compiled == NULL)
 	{
@@ -458,11 +463,11 @@ closure_fingerprint(Closure *closure)
 		hash = hash_combine64(hash, compiled->viewId);
 		if (entry != NULL)
 			foreach(lc3, entry->settings)
-			{
-				const char *setting = lfirst(lc3);
+		{
+			const char *setting = lfirst(lc3);
 
-				hash = hash_combine64(hash, hash_bytes_extended((const unsigned char *) setting, strlen(setting), 0));
-			}
+			hash = hash_combine64(hash, hash_bytes_extended((const unsigned char *) setting, strlen(setting), 0));
+		}
 	}
 	return hash;
 }
@@ -564,7 +569,10 @@ effective_clock(SegmentStanding *standing)
 	TimestampTz clock = segment_read_clock();
 	ListCell   *lc;
 
-	/* the refresh, or the reader around us, has looked at all bases that it reads, this one too */
+	/*
+	 * the refresh, or the reader around us, has looked at all bases that it
+	 * reads, this one too
+	 */
 	if (clock_override != 0)
 		return clock;
 	foreach(lc, standing->entries)
@@ -605,14 +613,14 @@ segment_read_staleness_end(const SegmentEntry *entry, TimestampTz clock)
 
 	if (entry != NULL)
 		foreach(lc, entry->options)
-		{
-			const char *option = lfirst(lc);
+	{
+		const char *option = lfirst(lc);
 
-			if (strncmp(option, "max_staleness=", 14) == 0)
-				return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(clock),
-															   DirectFunctionCall3(interval_in, CStringGetDatum(option + 14),
-																				   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
-		}
+		if (strncmp(option, "max_staleness=", 14) == 0)
+			return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(clock),
+														   DirectFunctionCall3(interval_in, CStringGetDatum(option + 14),
+																			   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+	}
 	return DT_NOEND;
 }
 
@@ -744,7 +752,7 @@ segment_read_is_tracked(Oid viewId)
 	collect_closure(viewId, &closure);
 	foreach(lc, closure.compiled)
 		if (check_sources(lfirst(lc), &untracked) == FULL_UNTRACKED)
-			return false;
+		return false;
 	return true;
 }
 
@@ -842,7 +850,10 @@ segment_read_size(Oid viewId)
 
 	if (result->members == NULL)
 	{
-		/* through a lookup of the standing alone: most reads need nothing else */
+		/*
+		 * through a lookup of the standing alone: most reads need nothing
+		 * else
+		 */
 		standing = result->standing ? result->standing : (result->standing = standing_in_set(set, viewId));
 		if (standing->full == FULL_NOT && segment_bitmap_is_empty(standing->pending))
 			return standing->state.size;

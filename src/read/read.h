@@ -22,15 +22,20 @@ typedef enum SegmentFull
 {
 	FULL_NOT,
 	FULL_DISABLED,				/* ALTER SEGMENT ... DISABLE */
-	FULL_UNBUILT,				/* never refreshed, or its definition changed since */
+	FULL_UNBUILT,				/* never refreshed, or its definition changed
+								 * since */
 	FULL_FAILED,				/* the last refresh failed */
-	FULL_CLOCK,					/* reads the clock in a way that cannot be told ahead */
+	FULL_CLOCK,					/* reads the clock in a way that cannot be
+								 * told ahead */
 	FULL_AHEAD,					/* the base is ahead of the clock */
-	FULL_FORBIDDEN,				/* the owner may not read a source any more: evaluation says which */
+	FULL_FORBIDDEN,				/* the owner may not read a source any more:
+								 * evaluation says which */
 	FULL_UNTRACKED,				/* a source has no triggers, or disabled ones */
-	FULL_IN_FLIGHT,				/* a statement on a source is running in this backend */
+	FULL_IN_FLIGHT,				/* a statement on a source is running in this
+								 * backend */
 	FULL_EVERYBODY,				/* a change touched everybody */
-	FULL_MANY					/* more pending subjects than are worth evaluating one by one */
+	FULL_MANY					/* more pending subjects than are worth
+								 * evaluating one by one */
 } SegmentFull;
 
 /* Where a segment stands under the active snapshot. */
@@ -38,15 +43,18 @@ typedef struct SegmentStanding
 {
 	const SegmentCompiled *compiled;
 	const SegmentEntry *entry;
-	uint64		fingerprint;	/* of the definition, inner segments and settings included */
+	uint64		fingerprint;	/* of the definition, inner segments and
+								 * settings included */
 	SegmentFull full;
-	Oid			untracked;		/* the source, for FULL_UNTRACKED and FULL_IN_FLIGHT */
+	Oid			untracked;		/* the source, for FULL_UNTRACKED and
+								 * FULL_IN_FLIGHT */
 	bool		hasState;
 	SegmentState state;
 	SegmentEpoch epoch;			/* valid if state.epoch is not 0 and found */
 	SegmentBitmap *pending;		/* NULL unless full is FULL_NOT */
 	TimestampTz clock;			/* what now() means in a read */
-	List	   *closure;		/* of SegmentCompiled *: itself, and what it refers to */
+	List	   *closure;		/* of SegmentCompiled *: itself, and what it
+								 * refers to */
 	List	   *entries;		/* of SegmentEntry *, in step with closure */
 } SegmentStanding;
 

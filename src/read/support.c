@@ -282,7 +282,7 @@ is_nullable(Node *node, int varno, bool nullable)
 	{
 		foreach(lc, ((FromExpr *) node)->fromlist)
 			if (is_nullable(lfirst(lc), varno, nullable))
-				return true;
+			return true;
 	}
 	else if (IsA(node, JoinExpr))
 	{

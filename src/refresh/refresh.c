@@ -80,12 +80,14 @@ typedef struct Work
 	Oid			viewId;
 	bool		tracked;		/* before the snapshot was taken, already */
 	SegmentStanding *standing;
-	int			level;			/* 0: refers to no other segment of the refresh */
+	int			level;			/* 0: refers to no other segment of the
+								 * refresh */
 	bool		full;			/* evaluate everybody */
 	SegmentBitmap *base;		/* what is stored now */
 	SegmentBitmap *truth;		/* result of evaluation; NULL until evaluated */
 	SegmentDeadlines deadlines; /* of the subjects evaluated */
-	TimestampTz due;			/* when everybody may change; known after a full evaluation */
+	TimestampTz due;			/* when everybody may change; known after a
+								 * full evaluation */
 	char	   *failure;		/* message, if evaluation failed */
 	double		cost;			/* ms, its share */
 } Work;
@@ -158,7 +160,7 @@ find_item(List *items, Oid viewId)
 
 	foreach(lc, items)
 		if (((Work *) lfirst(lc))->viewId == viewId)
-			return lfirst(lc);
+		return lfirst(lc);
 	return NULL;
 }
 
@@ -195,7 +197,7 @@ same_settings(const SegmentEntry *a, const SegmentEntry *b)
 		return false;
 	forboth(lc, a->settings, lc2, b->settings)
 		if (strcmp(lfirst(lc), lfirst(lc2)) != 0)
-			return false;
+		return false;
 	return true;
 }
 
@@ -217,7 +219,7 @@ reads_clock(const Work *item)
 
 	foreach(lc, item->standing->closure)
 		if (((SegmentCompiled *) lfirst(lc))->readsClock)
-			return true;
+		return true;
 	return false;
 }
 
@@ -433,9 +435,9 @@ evaluate_items(List *items, TimestampTz clock)
 
 			foreach(lc, rest)
 				if (list_length(group) < MAX_GROUP && same_group(linitial(rest), lfirst(lc)))
-					group = lappend(group, lfirst(lc));
-				else
-					others = lappend(others, lfirst(lc));
+				group = lappend(group, lfirst(lc));
+			else
+				others = lappend(others, lfirst(lc));
 			evaluate_group(group, clock);
 			foreach(lc, group)
 			{
@@ -511,7 +513,8 @@ store_built(Work *item, int64 epoch, TimestampTz clock)
 	if (members != NULL && reads_clock(item))
 	{
 		segment_deadline_delete(state->id, item->full ? DT_NOEND : clock);
-		CommandCounterIncrement();	/* what was deleted is not to be found again */
+		CommandCounterIncrement();	/* what was deleted is not to be found
+									 * again */
 		segment_deadline_store(state->id, &item->deadlines, clock);
 	}
 	return true;
@@ -543,14 +546,18 @@ choose_epoch(List *items)
 				users++;
 		}
 	}
-	/* the row of an epoch may have been updated since an old snapshot was taken */
+
+	/*
+	 * the row of an epoch may have been updated since an old snapshot was
+	 * taken
+	 */
 	if (common != 0 && !IsolationUsesXactSnapshot())
 	{
 		int			all = 0;
 
 		foreach(lc, segment_state_all(GetActiveSnapshot()))
 			if (((SegmentState *) lfirst(lc))->epoch == common)
-				all++;
+			all++;
 		if (all == users)
 			return epoch;
 	}
@@ -962,16 +969,16 @@ choose_segments(List *viewIds)
 	}
 	if (viewIds == NIL)
 		foreach(lc, segment_catalog_all())
-		{
-			Oid			viewId = ((SegmentEntry *) lfirst(lc))->viewId;
-			const SegmentCompiled *compiled;
+	{
+		Oid			viewId = ((SegmentEntry *) lfirst(lc))->viewId;
+		const SegmentCompiled *compiled;
 
-			if (!segment_compat_owns(viewId, GetUserId()) || !lock_view(viewId))
-				continue;
-			compiled = segment_catalog_compiled(viewId, true);
-			if (compiled != NULL)
-				chosen = lappend(chosen, (void *) compiled);
-		}
+		if (!segment_compat_owns(viewId, GetUserId()) || !lock_view(viewId))
+			continue;
+		compiled = segment_catalog_compiled(viewId, true);
+		if (compiled != NULL)
+			chosen = lappend(chosen, (void *) compiled);
+	}
 	list_sort(chosen, compare_subjects);
 	return chosen;
 }

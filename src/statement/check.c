@@ -131,13 +131,13 @@ check_privileges(const SegmentCompiled *compiled)
 	}
 	foreach(lc, compiled->inner)
 		if (pg_class_aclcheck(lfirst_oid(lc), owner, ACL_SELECT) != ACLCHECK_OK)
-			ereport(ERROR,
-					errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					errmsg("permission denied for segment %s", get_rel_name(lfirst_oid(lc))),
-					errhint("GRANT SELECT ON %s TO %s.",
-							quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
-													   get_rel_name(lfirst_oid(lc))),
-							quote_identifier(GetUserNameFromId(owner, false))));
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied for segment %s", get_rel_name(lfirst_oid(lc))),
+				errhint("GRANT SELECT ON %s TO %s.",
+						quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
+												   get_rel_name(lfirst_oid(lc))),
+						quote_identifier(GetUserNameFromId(owner, false))));
 }
 
 /*
@@ -244,7 +244,7 @@ overlap(List *a, List *b)
 
 	foreach(lc, a)
 		if (list_member_oid(b, lfirst_oid(lc)))
-			return true;
+		return true;
 	return false;
 }
 

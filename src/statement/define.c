@@ -214,7 +214,7 @@ check_clock(SegmentCompiled *compiled, List *options, const char *text)
 		return;
 	foreach(lc, options)
 		if (strncmp(lfirst(lc), "max_staleness=", strlen("max_staleness=")) == 0)
-			return;
+		return;
 	segment_definition_push_error_text(text);
 	segment_compile_clock(compiled, compiled->condition, text);
 	segment_definition_pop_error_text();
@@ -518,7 +518,7 @@ segment_statement_alter_options(SegmentStatement *statement, Oid viewId)
 	segment_statement_apply_options(entry->options);
 	foreach(lc, statement->options)
 		if (strcmp(((SegmentOption *) lfirst(lc))->name, "timezone") == 0)
-			timezone = true;
+		timezone = true;
 	foreach(lc, entry->settings)
 	{
 		char	   *setting = lfirst(lc);

@@ -51,9 +51,11 @@ typedef struct SegmentStatement
 	SegmentCondition condition; /* raw is NULL when there is none */
 	List	   *operands;		/* AS: RangeVar * of the segments named */
 	List	   *options;		/* of SegmentOption * */
-	char	   *string;			/* new name or schema, comment (may be NULL), column of a link */
+	char	   *string;			/* new name or schema, comment (may be NULL),
+								 * column of a link */
 	int			stringLocation;
-	char	   *key;			/* key column of a link, NULL = the primary key */
+	char	   *key;			/* key column of a link, NULL = the primary
+								 * key */
 	int			keyLocation;
 	RoleSpec   *role;			/* OWNER TO */
 } SegmentStatement;

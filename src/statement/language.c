@@ -335,7 +335,7 @@ segmentation_alter_segment(PG_FUNCTION_ARGS)
 	if (enabled >= 0)
 	{
 		SegmentStatement *statement =
-			make_statement(enabled ? SEGMENT_ALTER_ENABLE : SEGMENT_ALTER_DISABLE, "ALTER SEGMENT", "");
+		make_statement(enabled ? SEGMENT_ALTER_ENABLE : SEGMENT_ALTER_DISABLE, "ALTER SEGMENT", "");
 
 		statement->name = relation_name(viewId);
 		run(statement);

@@ -206,7 +206,7 @@ run_drop(SegmentStatement *statement)
 
 	foreach(lc, statement->names)
 		if (OidIsValid(find_segment(statement, lfirst(lc))))
-			drop->objects = lappend(drop->objects, name_list(lfirst(lc)));
+		drop->objects = lappend(drop->objects, name_list(lfirst(lc)));
 	if (drop->objects == NIL)
 		return;
 	drop->removeType = OBJECT_VIEW;

@@ -123,7 +123,7 @@ remove_option(List *options, const char *name)
 
 	foreach(lc, options)
 		if (!has_name(lfirst(lc), name))
-			rest = lappend(rest, lfirst(lc));
+		rest = lappend(rest, lfirst(lc));
 	return rest;
 }
 
@@ -209,7 +209,7 @@ segment_statement_apply_options(List *stored)
 
 	foreach(lc, stored)
 		if (has_name(lfirst(lc), "timezone"))
-			set_setting("TimeZone", strchr(lfirst(lc), '=') + 1);
+		set_setting("TimeZone", strchr(lfirst(lc), '=') + 1);
 }
 
 /*

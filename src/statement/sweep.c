@@ -96,7 +96,7 @@ narrow_locked(List *relids)
 	foreach(lc, segment_catalog_all())
 	{
 		const SegmentCompiled *compiled =
-			segment_catalog_compiled(((SegmentEntry *) lfirst(lc))->viewId, true);
+		segment_catalog_compiled(((SegmentEntry *) lfirst(lc))->viewId, true);
 
 		CHECK_FOR_INTERRUPTS();
 		if (compiled)
@@ -115,7 +115,7 @@ try_lock_captures(List *relids)
 
 	foreach(lc, relids)
 		if (lock_captures(lfirst_oid(lc), ExclusiveLock, false))
-			locked = lappend_oid(locked, lfirst_oid(lc));
+		locked = lappend_oid(locked, lfirst_oid(lc));
 	return locked;
 }
 
