@@ -1,7 +1,8 @@
 -- capture: what writers leave behind for readers
 
 -- One row per statement and captured key: "transaction xid touched the rows of source with these values of column key".
--- keys NULL is everybody that reads the source by that key, with key -1 everybody that reads it at all.  n counts the rows of a transaction:
+-- keys NULL is everybody that reads the source by that key, with key -1 everybody that reads it at all; key + 16384 says besides that who reads it by no key
+-- (key 0) is touched.  n counts the rows of a transaction:
 -- with it there is a primary key (so the table can be published) without a sequence.  Appended by writers, deleted by refreshes, never updated.
 CREATE TABLE segment.invalidation (
 	xid xid8 NOT NULL,

@@ -570,28 +570,53 @@ walk_tables(Walk *walk, Tuplestorestate *oldtable, Tuplestorestate *newtable)
 	end_table(newtable, newslot);
 }
 
-/* Write what was touched: at most one row per watch. */
+/* Write what one watch saw; "also" is SEGMENT_ALSO_KEYLESS or 0. */
+static void
+record_touched(Touched *touched, Oid relid, AttrNumber key, AttrNumber also)
+{
+	if (touched->everybody)
+	{
+		segment_capture_record(relid, key | also, (Datum) 0, true);
+		return;
+	}
+	if (touched->nkeys > lengthof(touched->few))
+		settle_keys(touched);
+	flush_keys(touched);
+	if (touched->added > lengthof(touched->few))
+		segment_bitmap_optimize(touched->set);
+	segment_capture_record(relid, key | also, segment_bitmap_to_datum(touched->set), false);
+	segment_bitmap_free(touched->set);
+}
+
+/*
+ * Write what was touched: at most one row per key column.  What the watch
+ * without a key has to say, that something changed, goes along with another
+ * row if there is one.
+ */
 static void
 record_walk(Walk *walk, Oid relid)
 {
+	Touched    *keyless = NULL;
+	AttrNumber	also;
+
+	for (int i = 0; i < walk->program->nwatches; i++)
+		if (walk->program->watches[i].key == 0 && walk->touched[i].everybody)
+			keyless = &walk->touched[i];
+	also = keyless != NULL ? SEGMENT_ALSO_KEYLESS : 0;
 	for (int i = 0; i < walk->program->nwatches; i++)
 	{
 		AttrNumber	key = walk->program->watches[i].key;
 		Touched    *touched = &walk->touched[i];
 
-		if (touched->everybody)
-			segment_capture_record(relid, key, (Datum) 0, true);
-		else if (touched->nkeys > 0 || touched->set != NULL)
-		{
-			if (touched->nkeys > lengthof(touched->few))
-				settle_keys(touched);
-			flush_keys(touched);
-			if (touched->added > lengthof(touched->few))
-				segment_bitmap_optimize(touched->set);
-			segment_capture_record(relid, key, segment_bitmap_to_datum(touched->set), false);
-			segment_bitmap_free(touched->set);
-		}
+		/* a key that could not be read is -1: no room there for a flag */
+		if (key == 0 || (!touched->everybody && touched->nkeys == 0 && touched->set == NULL))
+			continue;
+		record_touched(touched, relid, key, key > 0 ? also : 0);
+		if (key > 0)
+			also = 0;
 	}
+	if (also != 0)
+		record_touched(keyless, relid, 0, 0);
 }
 
 static void

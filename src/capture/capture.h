@@ -57,6 +57,12 @@ extern bool segment_capture_narrow(Oid relid, List *captures);
  */
 #define SEGMENT_WHOLE_SOURCE (-1)
 
+/*
+ * Added to the "key" of a row by a statement that has something to say for
+ * captures of key 0 too: one row for both.  Far above any attribute number.
+ */
+#define SEGMENT_ALSO_KEYLESS 0x4000
+
 /* Record "everybody" for a source (SEGMENT_WHOLE_SOURCE), in the current transaction. */
 extern void segment_capture_touch_all(Oid relid);
 

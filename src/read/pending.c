@@ -63,6 +63,12 @@ segment_pending_load(FullTransactionId from, Snapshot snapshot)
 		row->source = DatumGetObjectId(values[2]);
 		row->key = DatumGetInt16(values[3]);
 		row->keys = nulls[4] ? NULL : segment_bitmap_from_datum(values[4]);
+		row->keyless = row->key == 0;
+		if (row->key > 0 && (row->key & SEGMENT_ALSO_KEYLESS) != 0)
+		{
+			row->key &= ~SEGMENT_ALSO_KEYLESS;
+			row->keyless = true;
+		}
 		log->rows = lappend(log->rows, row);
 	}
 	systable_endscan_ordered(scan);
@@ -141,6 +147,15 @@ add_subjects(const SegmentCompiled *compiled, const SegmentEntry *entry, const S
 	segment_bitmap_or(pending, keys);
 }
 
+/* Does a row of the log speak of this way of reading the source? */
+static bool
+concerns(const SegmentLogRow *row, const SegmentSource *source)
+{
+	if (row->key == SEGMENT_WHOLE_SOURCE)
+		return true;
+	return source->key == 0 ? row->keyless : row->key == source->key;
+}
+
 bool
 segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *entry,
 						const SegmentLog *log, const SegmentEpoch *epoch, SegmentBitmap *pending)
@@ -157,11 +172,10 @@ segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *ent
 		{
 			SegmentLogRow *row = lfirst(lc2);
 
-			if (row->source != source->relid ||
-				(row->key != source->key && row->key != SEGMENT_WHOLE_SOURCE) ||
+			if (row->source != source->relid || !concerns(row, source) ||
 				FullTransactionIdPrecedes(row->xid, epoch->xmin) || visible_in(epoch, row->xid))
 				continue;
-			if (row->keys == NULL)
+			if (row->keys == NULL || source->key == 0)
 				return false;
 			if (keys == NULL)
 				keys = segment_bitmap_create();

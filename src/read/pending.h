@@ -27,6 +27,7 @@ typedef struct SegmentLogRow
 	FullTransactionId xid;
 	Oid			source;
 	AttrNumber	key;
+	bool		keyless;		/* touches everybody for captures of key 0 */
 	SegmentBitmap *keys;		/* NULL: everybody */
 } SegmentLogRow;
 
