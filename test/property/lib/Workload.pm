@@ -334,8 +334,7 @@ sub segment_step
 		my ($body, $record) = $self->body($session, $segment->{subject}, dependents($segments, $name));
 		my $on = $body =~ /^AS / ? '' : " ON $segment->{subject}";
 		my $sql = $kind eq 'alter' ? "ALTER SEGMENT $name $body" : "CREATE OR REPLACE SEGMENT $name$on $body";
-		# what ALTER pins is what was pinned at creation; REPLACE pins anew
-		$record->{zone} = $segment->{zone} if $kind eq 'alter';
+		# both pin anew, as the new text was written in this session
 		return $self->change_segments($session, $sql, sub { $_[0]{$name} = $record });
 	}
 	if ($kind eq 'drop' || $kind eq 'drop_view')
