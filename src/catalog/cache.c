@@ -283,28 +283,3 @@ segment_catalog_compiled(Oid viewId, bool missing_ok)
 				errhint("SELECT * FROM segment.segments lists the segments."));
 	return NULL;
 }
-
-List *
-segment_catalog_readers(Oid relid)
-{
-	List	   *readers = NIL;
-	ListCell   *lc;
-
-	foreach(lc, segment_catalog_all())
-	{
-		SegmentEntry *entry = lfirst(lc);
-		const SegmentCompiled *compiled = segment_catalog_compiled(entry->viewId, true);
-		ListCell   *lc2;
-
-		CHECK_FOR_INTERRUPTS();
-		if (compiled == NULL)
-			continue;
-		foreach(lc2, compiled->sources)
-			if (((SegmentSource *) lfirst(lc2))->relid == relid)
-		{
-			readers = lappend_oid(readers, entry->viewId);
-			break;
-		}
-	}
-	return readers;
-}

@@ -48,9 +48,6 @@ extern List *segment_catalog_orphans(void);
  */
 extern const SegmentCompiled *segment_catalog_compiled(Oid viewId, bool missing_ok);
 
-/* Views of the segments (registered) that read this table themselves. */
-extern List *segment_catalog_readers(Oid relid);
-
 /* Declared links: segment.link */
 typedef struct SegmentLink
 {

@@ -240,15 +240,6 @@ segment_epoch_put(SegmentEpoch *epoch)
 	table_close(table, NoLock);
 }
 
-void
-segment_epoch_delete(SegmentEpoch *epoch)
-{
-	Relation	table = segment_table_open("epoch", RowExclusiveLock);
-
-	CatalogTupleDelete(table, &epoch->tid);
-	table_close(table, NoLock);
-}
-
 /* Delete the rows of one table whose first column, an integer, is id. */
 static void
 delete_rows(const char *name, int32 id)

@@ -56,7 +56,6 @@ extern void segment_state_put(SegmentState *state);
 extern bool segment_epoch_get(int64 id, Snapshot snapshot, SegmentEpoch *epoch);
 extern List *segment_epoch_all(Snapshot snapshot);	/* of SegmentEpoch * */
 extern void segment_epoch_put(SegmentEpoch *epoch);
-extern void segment_epoch_delete(SegmentEpoch *epoch);
 extern List *segment_state_all(Snapshot snapshot);	/* of SegmentState * */
 
 /* The next number for a version or an epoch; never given twice. */

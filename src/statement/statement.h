@@ -31,9 +31,6 @@ extern void segment_statement_check_subject(const char *text, Oid subject, Range
 extern void segment_statement_check_compiled(const SegmentCompiled *compiled, Oid viewId, const char *name);
 extern void segment_statement_check_keys(const SegmentCompiled *compiled);
 
-/* Segments that contain this one through in_segment(), at any depth, and itself: view OIDs. */
-extern List *segment_statement_dependents(Oid viewId);
-
 /* settings.c: options, and the settings pinned at creation */
 extern List *segment_statement_merge_options(const char *text, List *stored, List *given);
 extern void segment_statement_apply_options(List *stored);
