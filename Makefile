@@ -25,7 +25,7 @@ OUR_HEADERS := $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h)
 OBJS := $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
 
 # The install script is one file made of one part per room, in this order.
-PARTS = schema bitmap definition catalog capture read refresh statement
+PARTS = schema bitmap definition catalog capture read refresh feed statement
 DATA_built = segmentation--$(EXTVERSION).sql
 
 # The system's CRoaring, by pkg-config where it knows it.

@@ -19,6 +19,8 @@
 int			segment_guc_bitmap_output = SEGMENT_BITMAP_OUTPUT_RANGES;
 int			segment_guc_cache_size = 64 * 1024;
 int64		segment_guc_clock = 0;
+int			segment_guc_history_retention = 90 * 24 * 60;
+int			segment_guc_consumer_retention = 30 * 24 * 60;
 static char *clock_setting = NULL;
 #ifdef SEGMENTATION_MUTANTS
 char	   *segment_mutant = NULL;
@@ -129,6 +131,26 @@ segment_guc_init(void)
 							   PGC_SUSET,
 							   GUC_NOT_IN_SAMPLE,
 							   check_clock, assign_clock, NULL);
+
+	DefineCustomIntVariable("segmentation.history_retention",
+							"How long entries and exits of segments are kept.",
+							"It is how far back segment.members(segment, at) and its kin can see; -1 keeps all, 0 no more than "
+							"consumers need. Lower it where the feed takes too much room, raise it where the past is asked for.",
+							&segment_guc_history_retention,
+							90 * 24 * 60, -1, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("segmentation.consumer_retention",
+							"How long entries and exits are kept for a consumer that has not acknowledged them.",
+							"A consumer that nobody runs any more would otherwise keep the feed growing for ever. It matters where "
+							"it is longer than segmentation.history_retention; -1 sets no limit. A consumer that was left behind is told so.",
+							&segment_guc_consumer_retention,
+							30 * 24 * 60, -1, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MIN,
+							NULL, NULL, NULL);
 
 	/* behind the last setting */
 	MarkGUCPrefixReserved("segmentation");

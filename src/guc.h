@@ -24,6 +24,10 @@ extern int	segment_guc_cache_size;
 /* segmentation.clock as an instant; 0 = not set: the real clock */
 extern int64 segment_guc_clock;
 
+/* segmentation.history_retention and segmentation.consumer_retention, in minutes; -1 = for ever */
+extern int	segment_guc_history_retention;
+extern int	segment_guc_consumer_retention;
+
 /* Define all settings; from _PG_init. */
 extern void segment_guc_init(void);
 

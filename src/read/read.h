@@ -4,7 +4,7 @@
  *		Exact members of segments, under one snapshot and clock.
  *
  * "The snapshot" is always the active one.  Nothing here checks privileges:
- * the SQL functions do (read/functions.c).
+ * the SQL functions do (read/functions.c, read/history.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -135,6 +135,9 @@ extern TimestampTz segment_read_next_instant(const SegmentCompiled *compiled, co
 
 /* The end of the bound that a segment's max_staleness option sets from this clock; DT_NOEND without one. */
 extern TimestampTz segment_read_staleness_end(const SegmentEntry *entry, TimestampTz clock);
+
+/* ERROR unless the current user may read this segment: SELECT on its view. */
+extern void segment_read_check(Oid viewId);
 
 /* In words, for segment.status. */
 extern const char *segment_read_full_reason(SegmentFull full);

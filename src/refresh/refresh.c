@@ -68,6 +68,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "read/read.h"
+#include "refresh/feed.h"
 #include "refresh/refresh.h"
 #include "testing.h"
 
@@ -90,12 +91,13 @@ typedef struct Work
 								 * full evaluation */
 	char	   *failure;		/* message, if evaluation failed */
 	double		cost;			/* ms, its share */
+	SegmentChange *change;		/* in the feed; NULL if there is none */
 } Work;
 
 /* ---- lock and order ---- */
 
-static void
-lock_subject(Oid subject)
+void
+segment_refresh_lock(Oid subject)
 {
 	LOCKTAG		tag;
 
@@ -489,6 +491,8 @@ store_built(Work *item, int64 epoch, TimestampTz clock)
 
 	if (members == NULL && state->epoch == epoch)
 		return false;
+	if (members != NULL)
+		item->change = segment_feed_append(standing, item->base, members, clock);
 	if (changed)
 		segment_chunk_store(standing->entry->id, item->base, members);
 	state->id = standing->entry->id;
@@ -918,8 +922,10 @@ refresh_subject(Oid subject, List *viewIds)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "segment refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	List	   *items;
+	List	   *changes = NIL;
+	ListCell   *lc;
 
-	lock_subject(subject);
+	segment_refresh_lock(subject);
 	AcceptInvalidationMessages();
 	CommandCounterIncrement();
 	items = make_items(viewIds);
@@ -930,6 +936,10 @@ refresh_subject(Oid subject, List *viewIds)
 
 	CommandCounterIncrement();
 	collect_garbage();
+	foreach(lc, items)
+		if (((Work *) lfirst(lc))->change != NULL)
+		changes = lappend(changes, ((Work *) lfirst(lc))->change);
+	segment_feed_finish(subject, changes);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 }
@@ -1018,4 +1028,5 @@ void
 segment_refresh_forget(int32 id)
 {
 	segment_state_delete(id);
+	segment_feed_forget(id);
 }

@@ -19,6 +19,9 @@
  */
 extern void segment_refresh_segments(List *viewIds);
 
+/* The refresh lock of a subject table, to the end of the transaction. */
+extern void segment_refresh_lock(Oid subject);
+
 /* Delete what is materialised of a dropped segment. */
 extern void segment_refresh_forget(int32 id);
 

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * feed.h
+ *		The change feed: what refreshes append, and what follows from it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_FEED_H
+#define SEGMENT_FEED_H
+
+#include "catalog/change.h"
+#include "nodes/pg_list.h"
+
+struct SegmentStanding;
+
+/*
+ * A base is about to be replaced: append the difference to the feed.
+ *
+ * standing: of the segment, as it was before (state not yet changed).
+ * base: what is stored; members: what will be.  Both stay the caller's.
+ * Returns the change, palloc'd, or NULL if there is none.  Caller holds the
+ * refresh lock of the subject table, under whose snapshot, the active one, all
+ * of this is; errors are errors of the refresh.
+ */
+extern SegmentChange *segment_feed_append(const struct SegmentStanding *standing, const SegmentBitmap *base,
+										  const SegmentBitmap *members, TimestampTz clock);
+
+/*
+ * A refresh of a subject table is done, and all that it wrote is visible to the
+ * current command: tell listeners, delete what is too old, call hooks.
+ * changes: list of SegmentChange *.  No snapshot needs to be active, and no
+ * clock may be in force (segment_read_set_clock()).
+ */
+extern void segment_feed_finish(Oid subject, List *changes);
+
+/* Delete what the feed has of a dropped segment. */
+extern void segment_feed_forget(int32 id);
+
+#endif							/* SEGMENT_FEED_H */
