@@ -78,6 +78,14 @@
 /* A failed segment is tried again at least this often. */
 #define MAX_RETRY_SECONDS INT64CONST(300)
 
+/*
+ * Segments that any change makes pending as a whole are refreshed automatically
+ * after this many times what that costs, so that they take a tenth of the time
+ * and the others stay fresh; at the latest after so long.
+ */
+#define PACE 10
+#define MAX_PACE_SECONDS INT64CONST(300)
+
 /* What is refreshed in one transaction: segments of one subject table. */
 typedef struct Round
 {
@@ -827,13 +835,45 @@ find_standings(List *items)
 	}
 }
 
+/*
+ * When those of these segments (SegmentStanding *) that have a base, but are
+ * pending as a whole, are to be refreshed automatically: all at once, since some
+ * may refer to others.
+ */
+static TimestampTz
+pace(List *standings)
+{
+	double		cost = 0;		/* ms */
+	TimestampTz last = DT_NOBEGIN;
+	ListCell   *lc;
+
+	foreach(lc, standings)
+	{
+		SegmentStanding *standing = lfirst(lc);
+
+		if (standing->full != FULL_EVERYBODY)
+			continue;
+		cost += standing->state.cost;
+		last = Max(last, standing->state.refreshedAt);
+	}
+	if (last == DT_NOBEGIN)
+		return last;
+	return last + Min((int64) (cost * PACE * 1000), MAX_PACE_SECONDS * USECS_PER_SEC);
+}
+
 /* Take out of the list what has no base: it says why in segment.status. */
 static List *
 set_aside(List *items, const Round *round, TimestampTz clock)
 {
 	List	   *kept = NIL;
+	List	   *standings = NIL;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz paced;
 	ListCell   *lc;
 
+	foreach(lc, items)
+		standings = lappend(standings, ((SegmentWork *) lfirst(lc))->standing);
+	paced = pace(standings);
 	foreach(lc, items)
 	{
 		SegmentWork *item = lfirst(lc);
@@ -857,13 +897,18 @@ set_aside(List *items, const Round *round, TimestampTz clock)
 				break;
 			case FULL_FAILED:
 				/* has no epoch, so it can be left alone */
-				if (round->automatic && standing->state.retryAt > GetCurrentTimestamp())
-					break;
-				/* FALLTHROUGH */
+				if (!round->automatic || standing->state.retryAt <= now)
+					kept = lappend(kept, item);
+				break;
+			case FULL_EVERYBODY:
+				/* what shares its epoch with the others then gets a new one */
+				if (!round->automatic || paced <= now)
+					kept = lappend(kept, item);
+				break;
 			default:
-				item->full = standing->full != FULL_NOT || round->rebuild;
 				kept = lappend(kept, item);
 		}
+		item->full = standing->full != FULL_NOT || round->rebuild;
 	}
 	return kept;
 }
@@ -1204,9 +1249,8 @@ segment_refresh_subjects(void)
 
 /* When this segment is to be refreshed next if nobody writes; at or before "now": now. */
 static TimestampTz
-due_at(Oid viewId, TimestampTz now)
+due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 {
-	SegmentStanding *standing = segment_read_standing(viewId);
 	const SegmentState *state = &standing->state;
 
 	switch (standing->full)
@@ -1217,6 +1261,8 @@ due_at(Oid viewId, TimestampTz now)
 			return Min(state->due, segment_deadline_next(standing->entry->id, standing->epoch.clock, GetActiveSnapshot()));
 		case FULL_FAILED:
 			return state->retryAt;
+		case FULL_EVERYBODY:
+			return paced;
 		case FULL_CLOCK:
 		case FULL_DISABLED:
 		case FULL_UNTRACKED:
@@ -1229,30 +1275,43 @@ due_at(Oid viewId, TimestampTz now)
 	}
 }
 
+/* The same for all segments of a subject table, the earliest. */
+static TimestampTz
+round_due_at(const Round *round, TimestampTz now)
+{
+	TimestampTz due = DT_NOEND;
+	List	   *standings = NIL;
+	TimestampTz paced;
+	ListCell   *lc;
+
+	foreach(lc, round->viewIds)
+	{
+		CHECK_FOR_INTERRUPTS();
+		standings = lappend(standings, segment_read_standing(lfirst_oid(lc)));
+	}
+	paced = pace(standings);
+	foreach(lc, standings)
+		due = Min(due, due_at(lfirst(lc), paced, now));
+	return due;
+}
+
 List *
 segment_refresh_due(TimestampTz *next)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	List	   *subjects = NIL;
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	*next = DT_NOEND;
 	foreach(lc, rounds_of_all(InvalidOid, true, false))
 	{
-		Round	   *round = lfirst(lc);
+		const Round *round = lfirst(lc);
+		TimestampTz due = round_due_at(round, now);
 
-		foreach(lc2, round->viewIds)
-		{
-			TimestampTz due;
-
-			CHECK_FOR_INTERRUPTS();
-			due = due_at(lfirst_oid(lc2), now);
-			if (due <= now)
-				subjects = list_append_unique_oid(subjects, round->subject);
-			else
-				*next = Min(*next, due);
-		}
+		if (due <= now)
+			subjects = lappend_oid(subjects, round->subject);
+		else
+			*next = Min(*next, due);
 	}
 	return subjects;
 }
