@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 int			segment_guc_bitmap_output = SEGMENT_BITMAP_OUTPUT_RANGES;
+int			segment_guc_read = SEGMENT_READ_EXACT;
 int			segment_guc_cache_size = 64 * 1024;
 int64		segment_guc_clock = 0;
 int			segment_guc_history_retention = 90 * 24 * 60;
@@ -30,6 +31,12 @@ static const struct config_enum_entry bitmap_output_options[] = {
 	{"ranges", SEGMENT_BITMAP_OUTPUT_RANGES, false},
 	{"ids", SEGMENT_BITMAP_OUTPUT_IDS, false},
 	{"hex", SEGMENT_BITMAP_OUTPUT_HEX, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry read_options[] = {
+	{"exact", SEGMENT_READ_EXACT, false},
+	{"refreshed", SEGMENT_READ_REFRESHED, false},
 	{NULL, 0, false}
 };
 
@@ -97,6 +104,17 @@ segment_guc_init(void)
 							 &segment_guc_bitmap_output,
 							 SEGMENT_BITMAP_OUTPUT_RANGES,
 							 bitmap_output_options,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("segmentation.read",
+							 "What reads of segments show.",
+							 "\"exact\" is the truth of now. \"refreshed\" is the state of the last refresh, with no evaluation at all: for "
+							 "dashboards that prefer microseconds; segment.status shows its age. A segment that is not built is evaluated all the same.",
+							 &segment_guc_read,
+							 SEGMENT_READ_EXACT,
+							 read_options,
 							 PGC_USERSET,
 							 0,
 							 NULL, NULL, NULL);

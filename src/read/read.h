@@ -67,6 +67,12 @@ extern bool segment_read_is_tracked(Oid viewId);
 /* How a segment's base and the active snapshot lie apart; palloc'd in CurrentMemoryContext. */
 extern SegmentStanding *segment_read_standing(Oid viewId);
 
+/*
+ * Who has been touched by writes since the base of a segment (or was left over
+ * by it), as the active snapshot shows; a new set, NULL for everybody.
+ */
+extern SegmentBitmap *segment_read_written(const SegmentStanding *standing);
+
 /* The clock of reads: the reader's now(), or what segment_read_set_clock() put over it. */
 extern TimestampTz segment_read_clock(void);
 
@@ -82,8 +88,13 @@ extern TimestampTz segment_read_set_clock(TimestampTz clock);
  */
 extern const SegmentBitmap *segment_read_members(Oid viewId);
 
-/* The same, already known by evaluation: what a refresh found for its snapshot. */
+/*
+ * The same, already known by evaluation: what a refresh found for its snapshot.
+ * The window variant: members are right for ids of first .. last, both
+ * inclusive; they serve single lookups.
+ */
 extern void segment_read_remember(Oid viewId, const SegmentBitmap *members);
+extern void segment_read_remember_window(Oid viewId, const SegmentBitmap *members, int64 first, int64 last);
 
 extern int64 segment_read_size(Oid viewId);
 extern bool segment_read_contains(Oid viewId, int64 subject);

@@ -46,6 +46,7 @@
 #include "read/read.h"
 #include "refresh/feed.h"
 #include "refresh/hook.h"
+#include "refresh/instant.h"
 
 /* What a row takes besides its sets, about. */
 #define ROW_BYTES 100
@@ -92,41 +93,75 @@ choose_members(SegmentChange *change, const SegmentChange *last, const SegmentBi
 	}
 }
 
-SegmentChange *
-segment_feed_append(const SegmentStanding *standing, const SegmentBitmap *base,
-					const SegmentBitmap *members, TimestampTz clock)
+/* Is the segment built anew, and not all subjects have been looked at? */
+static bool
+is_building(const SegmentWork *item)
 {
-	int32		id = standing->entry->id;
-	bool		trusted = standing->hasState && standing->state.epoch != 0;
-	SegmentChange *change;
-	SegmentChange last = {0};
+	const SegmentStanding *standing = item->standing;
 
-	if (trusted && segment_bitmap_equals(base, members))
-		return NULL;
-	if (segment_change_newest(id, GetActiveSnapshot(), &last))
-	{
-		SegmentBitmap *known = trusted ? NULL : segment_change_members(id, last.number, GetActiveSnapshot());
+	return item->rest != NULL && !(standing->hasState && standing->state.status == SEGMENT_BUILT &&
+								   standing->state.fingerprint == standing->fingerprint);
+}
 
-		if (known != NULL)
-			base = known;
-	}
-	else
-		base = segment_bitmap_create();
-	if (last.number != 0 && segment_bitmap_equals(base, members))
-		return NULL;
+/* Does what is stored stand for what the feed has told last? */
+static bool
+has_told_base(const SegmentStanding *standing)
+{
+	return standing->hasState && standing->state.status == SEGMENT_BUILT && standing->state.epoch != 0;
+}
 
-	change = palloc0(sizeof(SegmentChange));
-	change->id = id;
+static bool
+is_built_anew(const SegmentStanding *standing)
+{
+	return !standing->hasState || standing->state.status == SEGMENT_BUILDING ||
+		standing->state.fingerprint != standing->fingerprint;
+}
+
+/* The change from one membership to another, which is not nothing unless it is the first. */
+static SegmentChange *
+make_change(const SegmentStanding *standing, const SegmentBitmap *before, const SegmentBitmap *after,
+			const SegmentChange *last, TimestampTz clock)
+{
+	SegmentChange *change = palloc0(sizeof(SegmentChange));
+
+	change->id = standing->entry->id;
 	change->number = segment_change_next_number();
-	change->previous = last.number;
+	change->previous = last->number;
 	change->clock = clock;
 	change->written = GetCurrentTimestamp();
-	change->reason = last.number == 0 || !standing->hasState ||
-		standing->state.fingerprint != standing->fingerprint ? SEGMENT_REASON_BUILT : SEGMENT_REASON_REFRESH;
-	change->size = segment_bitmap_cardinality(members);
-	change->entered = without(members, base);
-	change->exited = without(base, members);
-	choose_members(change, &last, members);
+	change->reason = last->number == 0 || is_built_anew(standing) ? SEGMENT_REASON_BUILT : SEGMENT_REASON_REFRESH;
+	change->size = segment_bitmap_cardinality(after);
+	change->entered = without(after, before);
+	change->exited = without(before, after);
+	choose_members(change, last, after);
+	return change;
+}
+
+SegmentChange *
+segment_feed_append(const SegmentWork *item, TimestampTz clock)
+{
+	const SegmentStanding *standing = item->standing;
+	int32		id = standing->entry->id;
+	bool		told = has_told_base(standing);
+	const SegmentBitmap *before = told ? item->base : NULL;
+	const SegmentBitmap *after = item->truth;
+	SegmentChange last = {0};
+	SegmentChange *change;
+
+	if (is_building(item) || (told && (after == NULL || segment_bitmap_equals(before, after))))
+		return NULL;
+	if (after == NULL)
+		after = segment_chunk_load(id, GetActiveSnapshot());
+	if (segment_change_newest(id, GetActiveSnapshot(), &last) && before == NULL)
+		before = segment_change_members(id, last.number, GetActiveSnapshot());
+	if (before == NULL || last.number == 0)
+		before = segment_bitmap_create();
+	if (last.number != 0 && segment_bitmap_equals(before, after))
+		return NULL;
+
+	change = make_change(standing, before, after, &last, clock);
+	if (told && standing->state.fingerprint == standing->fingerprint)
+		segment_instant_find(item, change, clock);
 	if (last.number != 0 && clock < last.clock)
 		take_back(id, clock);
 	segment_change_insert(change);

@@ -10,20 +10,18 @@
 
 #include "catalog/change.h"
 #include "nodes/pg_list.h"
-
-struct SegmentStanding;
+#include "refresh/work.h"
 
 /*
  * A base is about to be replaced: append the difference to the feed.
  *
- * standing: of the segment, as it was before (state not yet changed).
- * base: what is stored; members: what will be.  Both stay the caller's.
+ * item: evaluated, its state not changed yet.  While a segment is being built in
+ * parts nothing is appended: who is a member is told when all are looked at.
  * Returns the change, palloc'd, or NULL if there is none.  Caller holds the
  * refresh lock of the subject table, under whose snapshot, the active one, all
  * of this is; errors are errors of the refresh.
  */
-extern SegmentChange *segment_feed_append(const struct SegmentStanding *standing, const SegmentBitmap *base,
-										  const SegmentBitmap *members, TimestampTz clock);
+extern SegmentChange *segment_feed_append(const SegmentWork *item, TimestampTz clock);
 
 /*
  * A refresh of a subject table is done, and all that it wrote is visible to the

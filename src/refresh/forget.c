@@ -4,7 +4,7 @@
  *		Erasure: ids of subjects that are gone leave everything that is stored.
  *
  * Where ids of subjects are stored: bases (segment.chunk), deadlines, the change
- * feed, and invalidations that hold keys of subjects.  All of it is changed under
+ * feed, what a refresh in parts has left (segment.state), and invalidations that hold keys of subjects.  All of it is changed under
  * the refresh lock of the subject table, as a refresh would, in one transaction.
  *
  * The subjects must be deleted already.  Then no snapshot from now on has them
@@ -85,6 +85,9 @@ static const Holder holders[] = {
 	{"chunk",
 		"id = ANY ($2) AND ids" OVERLAPS,
 	"ids = ids" MINUS ", size = segment.cardinality(ids" MINUS ")"},
+	{"state",
+		"id = ANY ($2) AND rest" OVERLAPS,
+	"version = nextval('segment.version_seq'), rest = rest" MINUS},
 	{"deadline",
 		"id = ANY ($2) AND ids" OVERLAPS,
 	"ids = ids" MINUS},
