@@ -176,40 +176,47 @@ segmentation_size_history(PG_FUNCTION_ARGS)
 
 /* ---- memberships of one subject ---- */
 
-/* A membership that has been found to begin. */
+/* The membership found last; it may turn out to go on. */
 typedef struct Membership
 {
-	bool		open;
+	bool		known;
+	bool		open;			/* not exited yet */
 	TimestampTz entered;
+	TimestampTz exited;
 } Membership;
 
 static void
-put_membership(ReturnSetInfo *rsinfo, Oid viewId, TimestampTz entered, TimestampTz exited)
+put_membership(ReturnSetInfo *rsinfo, Oid viewId, const Membership *membership)
 {
-	Datum		values[3] = {ObjectIdGetDatum(viewId), TimestampTzGetDatum(entered), TimestampTzGetDatum(exited)};
-	bool		nulls[3] = {false, false, exited == DT_NOEND};
+	Datum		values[3] = {ObjectIdGetDatum(viewId), TimestampTzGetDatum(membership->entered),
+	TimestampTzGetDatum(membership->exited)};
+	bool		nulls[3] = {false, false, membership->open};
 
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	if (membership->known && (membership->open || membership->entered < membership->exited))
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
 /*
  * Rows in which one subject of a segment changes, and the first of the history.
- * at: the instant of its flip where that is known, else of the refresh.
+ * at: the instant of its flip where that is known, else of the refresh; what a
+ * refresh took back happened, if at all, at that one's clock.
  */
 #define CHANGES_OF_SUBJECT \
-	"SELECT COALESCE((SELECT max(i.instant) FROM unnest(h.instants, h.flipped) i (instant, ids) WHERE i.ids OPERATOR(segment.@>) $2), h.clock) AS at," \
+	"SELECT CASE WHEN h.since IS NULL" \
+	"  THEN (SELECT t.clock FROM segment.change t WHERE t.id = h.id AND t.number > h.number AND t.since IS NOT NULL ORDER BY t.number LIMIT 1)" \
+	"  ELSE COALESCE((SELECT max(i.instant) FROM unnest(h.instants, h.flipped) i (instant, ids) WHERE i.ids OPERATOR(segment.@>) $2), h.clock) END AS at," \
 	" h.entered OPERATOR(segment.@>) $2 AS entered, h.exited OPERATOR(segment.@>) $2 AS exited," \
 	" h.number = f.number AND h.members OPERATOR(segment.@>) $2 AS there" \
 	" FROM (SELECT number FROM segment.change WHERE id = $1 AND members IS NOT NULL ORDER BY number LIMIT 1) f" \
 	" JOIN segment.change h ON h.id = $1 AND h.number >= f.number" \
-	" WHERE h.since IS NOT NULL AND (h.entered OPERATOR(segment.@>) $2 OR h.exited OPERATOR(segment.@>) $2 OR h.number = f.number)" \
+	" WHERE h.entered OPERATOR(segment.@>) $2 OR h.exited OPERATOR(segment.@>) $2 OR h.number = f.number" \
 	" ORDER BY h.number"
 
 /* The memberships of one subject in one segment. */
 static void
 put_memberships(ReturnSetInfo *rsinfo, Oid viewId, int32 id, int64 subject)
 {
-	Membership	membership = {false, 0};
+	Membership	last = {false, false, DT_NOBEGIN, DT_NOBEGIN};
 	SegmentQueryGuard guard;
 	SegmentQuery query = {0};
 	uint64		rows;
@@ -226,15 +233,24 @@ put_memberships(ReturnSetInfo *rsinfo, Oid viewId, int32 id, int64 subject)
 		bool		exited = DatumGetBool(segment_query_value(i, 3, &isnull));
 		bool		there = DatumGetBool(segment_query_value(i, 4, &isnull)) && !isnull;
 
-		if (membership.open && exited)
-			put_membership(rsinfo, viewId, membership.entered, at);
-		else if (!membership.open && (entered || there))
-			membership.entered = entered ? at : DT_NOBEGIN;
-		membership.open = (membership.open || entered || there) && !exited;
+		if (last.open && exited)
+		{
+			last.open = false;
+			last.exited = at;
+		}
+		else if (!last.open && (entered || there))
+		{
+			/* left and came back at once: it was never away */
+			if (!last.known || at > last.exited)
+			{
+				put_membership(rsinfo, viewId, &last);
+				last.entered = entered ? at : DT_NOBEGIN;
+			}
+			last.known = last.open = true;
+		}
 	}
 	segment_query_end(&guard);
-	if (membership.open)
-		put_membership(rsinfo, viewId, membership.entered, DT_NOEND);
+	put_membership(rsinfo, viewId, &last);
 }
 
 /* memberships_history(subject_table, id) */
