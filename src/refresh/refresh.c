@@ -578,7 +578,10 @@ store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 		ItemPointerSetInvalid(&state->tid);
 	}
 	if (changed)
+	{
 		segment_chunk_store(standing->entry->id, item->base, members);
+		SEGMENT_STOP("chunk_written");
+	}
 	state->id = standing->entry->id;
 	if (changed || !standing->hasState)
 		state->version = segment_state_next_version();
@@ -984,6 +987,7 @@ move_forward(List *items, const Round *round, TimestampTz clock)
 	evaluate_items(items, window, clock);
 	if (items == NIL || is_idle(items))
 		return false;
+	SEGMENT_STOP("evaluated");
 
 	epoch = choose_epoch(items);
 	if (SEGMENT_MUTANT("late_snapshot"))
@@ -996,6 +1000,7 @@ move_forward(List *items, const Round *round, TimestampTz clock)
 	epoch->xid = GetTopFullTransactionId();
 	epoch->clock = clock;
 	segment_epoch_put(epoch);
+	SEGMENT_STOP("epoch_written");
 	foreach(lc, items)
 	{
 		SegmentWork *item = lfirst(lc);
@@ -1010,6 +1015,7 @@ move_forward(List *items, const Round *round, TimestampTz clock)
 		else
 			store_built(item, epoch->id, clock);
 	}
+	SEGMENT_STOP("stored");
 	return is_unfinished(items);
 }
 
@@ -1070,6 +1076,7 @@ refresh_subject(const Round *round)
 	bool		more;
 
 	lock_subject(round->subject);
+	SEGMENT_STOP("locked");
 	AcceptInvalidationMessages();
 	CommandCounterIncrement();
 	items = make_items(round->viewIds);
@@ -1080,6 +1087,7 @@ refresh_subject(const Round *round)
 
 	CommandCounterIncrement();
 	collect_garbage();
+	SEGMENT_STOP("collected");
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return more;
