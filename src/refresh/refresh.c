@@ -209,7 +209,7 @@ same_settings(const SegmentEntry *a, const SegmentEntry *b)
 static bool
 same_group(const SegmentWork *a, const SegmentWork *b)
 {
-	return a->level == b->level && a->full == b->full &&
+	return a->level == b->level && a->full == b->full && a->windowed == b->windowed &&
 		a->standing->compiled->owner == b->standing->compiled->owner &&
 		same_settings(a->standing->entry, b->standing->entry);
 }
