@@ -25,6 +25,7 @@ int			segment_guc_consumer_retention = 30 * 24 * 60;
 static char *clock_setting = NULL;
 #ifdef SEGMENTATION_MUTANTS
 char	   *segment_mutant = NULL;
+char	   *segment_stop = NULL;
 #endif
 
 static const struct config_enum_entry bitmap_output_options[] = {
@@ -134,6 +135,15 @@ segment_guc_init(void)
 							   "Names the step of the protocol to leave out, for the tests of the tests.",
 							   NULL,
 							   &segment_mutant,
+							   "",
+							   PGC_USERSET,
+							   0,
+							   NULL, NULL, NULL);
+
+	DefineCustomStringVariable("segmentation.stop",
+							   "Names the point at which the process kills itself, for the tests.",
+							   NULL,
+							   &segment_stop,
 							   "",
 							   PGC_USERSET,
 							   0,

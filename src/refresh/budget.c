@@ -14,6 +14,9 @@
  *		 ids:	0 ......... first ========= last ............
  *				   rest       evaluated now       rest
  *
+ * Segments with few pending subjects are done with at once, so that a large build
+ * does not hold them up; the window is for the others.
+ *
  * A base is thus the truth of its epoch's snapshot but for the rest, and exact
  * reads need nothing else.  A build is the same: at first all subjects, and all
  * members of the old base, are pending; every step takes some of them off.
@@ -169,37 +172,71 @@ choose_window(const SegmentBitmap *pending, Oid subject, int64 budget)
 	return window;
 }
 
+static int
+compare_pending(const ListCell *a, const ListCell *b)
+{
+	int64		left = segment_bitmap_cardinality(((const SegmentWork *) lfirst(a))->standing->pending);
+	int64		right = segment_bitmap_cardinality(((const SegmentWork *) lfirst(b))->standing->pending);
+
+	return left < right ? -1 : left > right;
+}
+
+/* Items that evaluate only what is pending, those with the fewest first. */
+static List *
+list_pending(List *items)
+{
+	List	   *pending = NIL;
+	ListCell   *lc;
+
+	foreach(lc, items)
+		if (!((SegmentWork *) lfirst(lc))->full)
+		pending = lappend(pending, lfirst(lc));
+	list_sort(pending, compare_pending);
+	return pending;
+}
+
+/* Evaluate the pending subjects of a window; leave the others. */
+static void
+cut(SegmentWork *item, SegmentWindow window)
+{
+	item->windowed = true;
+	item->todo = segment_bitmap_extract(item->standing->pending, window.first, window.last);
+	item->rest = segment_bitmap_copy(item->standing->pending);
+	segment_bitmap_andnot(item->rest, item->todo);
+	if (segment_bitmap_is_empty(item->rest))
+		item->rest = NULL;
+}
+
 SegmentWindow
 segment_refresh_divide(List *items, Oid subject, int64 budget, TimestampTz clock)
 {
-	SegmentBitmap *pending = segment_bitmap_create();
+	SegmentBitmap *few = segment_bitmap_create();
+	SegmentBitmap *many = segment_bitmap_create();
 	SegmentWindow window = {0, PG_INT64_MAX};
+	List	   *large = NIL;
 	ListCell   *lc;
 
 	if (budget > 0)
 		divide_full(items, subject, budget, clock);
-	foreach(lc, items)
+	foreach(lc, list_pending(items))
 	{
 		SegmentWork *item = lfirst(lc);
 
-		if (!item->full)
-			segment_bitmap_or(pending, item->standing->pending);
+		item->todo = item->standing->pending;
+		/* who refers to a segment has its pending subjects too: inner ones come first */
+		segment_bitmap_or(many, item->todo);
+		if (large != NIL || (budget > 0 && segment_bitmap_cardinality(many) > budget / 2))
+			large = lappend(large, item);
+		else
+			segment_bitmap_or(few, item->todo);
 	}
-	if (budget > 0 && segment_bitmap_cardinality(pending) > budget)
-		window = choose_window(pending, subject, budget);
-	segment_bitmap_free(pending);
-
-	foreach(lc, items)
+	if (large != NIL && segment_bitmap_cardinality(many) > budget)
 	{
-		SegmentWork *item = lfirst(lc);
-
-		if (item->full)
-			continue;
-		item->todo = segment_bitmap_extract(item->standing->pending, window.first, window.last);
-		item->rest = segment_bitmap_copy(item->standing->pending);
-		segment_bitmap_andnot(item->rest, item->todo);
-		if (segment_bitmap_is_empty(item->rest))
-			item->rest = NULL;
+		window = choose_window(many, subject, budget - segment_bitmap_cardinality(few));
+		foreach(lc, large)
+			cut(lfirst(lc), window);
 	}
+	segment_bitmap_free(few);
+	segment_bitmap_free(many);
 	return window;
 }

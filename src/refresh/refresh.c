@@ -211,7 +211,7 @@ same_settings(const SegmentEntry *a, const SegmentEntry *b)
 static bool
 same_group(const SegmentWork *a, const SegmentWork *b)
 {
-	return a->level == b->level && a->full == b->full &&
+	return a->level == b->level && a->full == b->full && a->windowed == b->windowed &&
 		a->standing->compiled->owner == b->standing->compiled->owner &&
 		same_settings(a->standing->entry, b->standing->entry);
 }
@@ -593,7 +593,10 @@ store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 	}
 	item->change = segment_feed_append(item, clock);
 	if (changed)
+	{
 		segment_chunk_store(standing->entry->id, item->base, members);
+		SEGMENT_STOP("chunk_written");
+	}
 	state->id = standing->entry->id;
 	if (changed || !standing->hasState)
 		state->version = segment_state_next_version();
@@ -1000,6 +1003,7 @@ move_forward(List *items, const Round *round, TimestampTz clock)
 	evaluate_items(items, window, clock);
 	if (items == NIL || is_idle(items))
 		return false;
+	SEGMENT_STOP("evaluated");
 
 	epoch = choose_epoch(items);
 	if (SEGMENT_MUTANT("late_snapshot"))
@@ -1012,6 +1016,7 @@ move_forward(List *items, const Round *round, TimestampTz clock)
 	epoch->xid = GetTopFullTransactionId();
 	epoch->clock = clock;
 	segment_epoch_put(epoch);
+	SEGMENT_STOP("epoch_written");
 	foreach(lc, items)
 	{
 		SegmentWork *item = lfirst(lc);
@@ -1026,6 +1031,7 @@ move_forward(List *items, const Round *round, TimestampTz clock)
 		else
 			store_built(item, epoch->id, clock);
 	}
+	SEGMENT_STOP("stored");
 	return is_unfinished(items);
 }
 
@@ -1088,6 +1094,7 @@ refresh_subject(const Round *round)
 	ListCell   *lc;
 
 	segment_refresh_lock(round->subject);
+	SEGMENT_STOP("locked");
 	AcceptInvalidationMessages();
 	CommandCounterIncrement();
 	items = make_items(round->viewIds);
@@ -1098,10 +1105,12 @@ refresh_subject(const Round *round)
 
 	CommandCounterIncrement();
 	collect_garbage();
+	SEGMENT_STOP("collected");
 	foreach(lc, items)
 		if (((SegmentWork *) lfirst(lc))->change != NULL)
 		changes = lappend(changes, ((SegmentWork *) lfirst(lc))->change);
 	segment_feed_finish(round->subject, changes);
+	SEGMENT_STOP("fed");
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return more;

@@ -23,6 +23,8 @@ typedef struct SegmentWork
 	bool		full;			/* evaluate everybody, in one query */
 	bool		restart;		/* evaluate everybody, from here on step by
 								 * step */
+	bool		windowed;		/* has so many pending subjects that only
+								 * those of a window are evaluated */
 	SegmentBitmap *base;		/* what is stored now */
 	SegmentBitmap *todo;		/* pending subjects to evaluate now; NULL if
 								 * full */
