@@ -132,6 +132,53 @@ SELECT count(*) FROM segment.changes('ones') c, LATERAL (SELECT id FROM segment.
 	WHERE segment.members('ones', c.changed_at) IS NULL;
 DROP TABLE things CASCADE;
 
+-- ---- refreshes in parts ----
+
+CREATE TABLE things (id bigint PRIMARY KEY, kind int);
+INSERT INTO things SELECT i, i % 2 FROM generate_series(1, 1000) i;
+ANALYZE things;
+DO LANGUAGE segment $$ CREATE SEGMENT ones ON things WHERE kind = 1 $$;
+-- a build is told when it is complete
+SELECT segment.refresh_step('things', 300);
+SELECT segment.refresh_step('things', 300);
+SELECT state, base_size > 0 AS something FROM segment.status WHERE segment = 'ones'::regclass;
+SELECT count(*) FROM segment.changes('ones');
+-- erasure reaches what is left for later
+DELETE FROM things WHERE id IN (3, 999);
+SELECT relation, held > 0 AS held, left_over FROM segment.forget('things', '{3,999}') WHERE relation IN ('segment.state'::regclass, 'segment.chunk'::regclass);
+SELECT segment.refresh_step('things', 300);
+SELECT segment.refresh_step('things', 300);
+SELECT state FROM segment.status WHERE segment = 'ones'::regclass;
+SELECT reason, segment.cardinality(entered), exited FROM segment.changes('ones');
+-- another definition too, against the old one
+DO LANGUAGE segment $$ ALTER SEGMENT ones WHERE kind = 1 AND id > 10 $$;
+SELECT segment.refresh_step('things', 300);
+SELECT segment.refresh_step('things', 300);
+SELECT count(*) FROM segment.changes('ones');
+SELECT segment.refresh_step('things', 300);
+SELECT segment.refresh_step('things', 300);
+SELECT reason, entered, exited FROM segment.changes('ones', 0) ORDER BY number DESC LIMIT 1;
+-- catching up is told part by part
+UPDATE things SET kind = 1 - kind WHERE id <= 700;
+SELECT segment.refresh_step('things', 300);
+SELECT unsound();
+SELECT segment.refresh_step('things', 300), segment.refresh_step('things', 300);
+SELECT reason, segment.cardinality(entered), segment.cardinality(exited) FROM segment.changes('ones', 0) ORDER BY number OFFSET 2;
+SELECT unsound(), segment.members('ones') = segment.members('ones', 'infinity') AS complete;
+-- everybody left for later is gone and forgotten: the build ends all the same
+CREATE TABLE few (id bigint PRIMARY KEY);
+INSERT INTO few SELECT generate_series(1, 600);
+ANALYZE few;
+DO LANGUAGE segment $$ CREATE SEGMENT leftover ON few WHERE id > 0 $$;
+SELECT segment.refresh_step('few', 300);
+DELETE FROM few WHERE id > 300;
+SELECT relation, held > 0 AS held, left_over FROM segment.forget('few', '{301-600}') WHERE relation = 'segment.state'::regclass;
+SELECT segment.refresh_step('few', 300);
+SELECT state, reads, pending FROM segment.status WHERE segment = 'leftover'::regclass;
+SELECT reason, entered, exited FROM segment.changes('leftover');
+SELECT unsound();
+DROP TABLE things, few CASCADE;
+
 -- ---- who changed by time has its instant ----
 
 RESET segmentation.clock;
@@ -198,7 +245,7 @@ SELECT segment.create_consumer('');
 SELECT segment.create_consumer(NULL);
 SELECT segment.create_consumer('bad', '{customers}');
 SELECT segment.create_consumer('bad', ARRAY[NULL]::regclass[]);
-SELECT name, segment, position, behind, lost FROM segment.consumers ORDER BY 1, segment::text;
+SELECT name, segment, position > 0 AS positioned, behind, lost FROM segment.consumers ORDER BY 1, segment::text;
 SELECT segment, number, reason, entered, exited FROM segment.next_batch('mailer', 2);
 -- not acknowledged: again
 SELECT segment, number FROM segment.next_batch('mailer', 2);
