@@ -244,6 +244,40 @@ check_lost(SegmentQuery *query, const char *name)
 	}
 }
 
+/*
+ * Lock the subscription that is next, and read the changes behind its position.
+ * Returns the number of rows in SPI_tuptable, 0 if there is nothing to do.
+ *
+ * Another worker may have moved the position while this one was about to lock:
+ * then the row comes with the new position, and may have nothing behind it.
+ */
+static uint64
+take_subscription(SegmentQuery *query, int32 max_rows)
+{
+	while (segment_query_run(query,
+							 "SELECT u.id, u.position FROM segment.subscription u JOIN segment.segment s ON s.id = u.id,"
+							 " LATERAL (SELECT h.number FROM segment.change h WHERE h.id = u.id AND h.number > u.position ORDER BY h.number LIMIT 1) w"
+							 " WHERE " READABLE " ORDER BY w.number LIMIT 1 FOR UPDATE OF u SKIP LOCKED", false) > 0)
+	{
+		SegmentQuery batch = {0};
+		bool		isnull;
+		uint64		rows;
+
+		CHECK_FOR_INTERRUPTS();
+		segment_query_add(&batch, INT4OID, segment_query_value(0, 1, &isnull));
+		segment_query_add(&batch, INT8OID, segment_query_value(0, 2, &isnull));
+		segment_query_add(&batch, INT4OID, Int32GetDatum(max_rows));
+		rows = segment_query_run(&batch,
+								 "SELECT s.view, h.number, h.clock, CASE h.reason WHEN 'b' THEN 'built' ELSE 'refresh' END,"
+								 " h.entered, h.exited, h.instants, h.flipped"
+								 " FROM segment.segment s JOIN segment.change h ON h.id = s.id"
+								 " WHERE s.id = $1 AND h.number > $2 ORDER BY h.number LIMIT $3", false);
+		if (rows > 0)
+			return rows;
+	}
+	return 0;
+}
+
 /* next_batch(consumer, max_rows) */
 Datum
 segmentation_next_batch(PG_FUNCTION_ARGS)
@@ -252,7 +286,6 @@ segmentation_next_batch(PG_FUNCTION_ARGS)
 	char	   *name = consumer_name(fcinfo);
 	int32		max_rows = PG_GETARG_INT32(1);
 	bool		follow;
-	bool		isnull;
 	SegmentQueryGuard guard;
 	SegmentQuery query = {0};
 
@@ -269,23 +302,8 @@ segmentation_next_batch(PG_FUNCTION_ARGS)
 	if (follow)
 		subscribe_missing(&query);
 	check_lost(&query, name);
-	if (segment_query_run(&query,
-						  "SELECT u.id, u.position FROM segment.subscription u JOIN segment.segment s ON s.id = u.id,"
-						  " LATERAL (SELECT h.number FROM segment.change h WHERE h.id = u.id AND h.number > u.position ORDER BY h.number LIMIT 1) w"
-						  " WHERE " READABLE " ORDER BY w.number LIMIT 1 FOR UPDATE OF u SKIP LOCKED", false) > 0)
-	{
-		SegmentQuery batch = {0};
-
-		segment_query_add(&batch, INT4OID, segment_query_value(0, 1, &isnull));
-		segment_query_add(&batch, INT8OID, segment_query_value(0, 2, &isnull));
-		segment_query_add(&batch, INT4OID, Int32GetDatum(max_rows));
-		segment_query_run(&batch,
-						  "SELECT s.view, h.number, h.clock, CASE h.reason WHEN 'b' THEN 'built' ELSE 'refresh' END,"
-						  " h.entered, h.exited, h.instants, h.flipped"
-						  " FROM segment.segment s JOIN segment.change h ON h.id = s.id"
-						  " WHERE s.id = $1 AND h.number > $2 ORDER BY h.number LIMIT $3", false);
+	if (take_subscription(&query, max_rows) > 0)
 		segment_query_return(rsinfo);
-	}
 	segment_query_end(&guard);
 	return (Datum) 0;
 }
