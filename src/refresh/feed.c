@@ -137,6 +137,19 @@ make_change(const SegmentStanding *standing, const SegmentBitmap *before, const 
 	return change;
 }
 
+/* A refresh may change a thousand segments: what is in the table is not kept in memory, too. */
+static void
+free_sets(SegmentChange *change)
+{
+	segment_bitmap_free(change->entered);
+	segment_bitmap_free(change->exited);
+	for (int i = 0; i < change->ninstants; i++)
+		segment_bitmap_free(change->flipped[i]);
+	change->entered = change->exited = NULL;
+	change->members = NULL;
+	change->ninstants = 0;
+}
+
 SegmentChange *
 segment_feed_append(const SegmentWork *item, TimestampTz clock)
 {
@@ -165,6 +178,7 @@ segment_feed_append(const SegmentWork *item, TimestampTz clock)
 	if (last.number != 0 && clock < last.clock)
 		take_back(id, clock);
 	segment_change_insert(change);
+	free_sets(change);
 	return change;
 }
 
@@ -204,7 +218,8 @@ choose_old(List *changes, TimestampTz horizon)
 		SegmentChange *change = lfirst(lc);
 		SegmentChange oldest;
 
-		if (change->members != NULL && change->previous != 0 &&
+		/* one with members weighs nothing */
+		if (change->weight == 0 && change->previous != 0 &&
 			segment_change_oldest(change->id, GetActiveSnapshot(), &oldest) && oldest.written <= horizon)
 			old = lappend(old, change);
 	}

@@ -17,7 +17,7 @@
  *
  * item: evaluated, its state not changed yet.  While a segment is being built in
  * parts nothing is appended: who is a member is told when all are looked at.
- * Returns the change, palloc'd, or NULL if there is none.  Caller holds the
+ * Returns the change, palloc'd and without its sets, or NULL if there is none.  Caller holds the
  * refresh lock of the subject table, under whose snapshot, the active one, all
  * of this is; errors are errors of the refresh.
  */

@@ -54,6 +54,7 @@ typedef struct Hook
 	char	   *call;			/* "schema"."function" */
 	List	   *arguments;		/* of char * */
 	bool		failing;		/* the last call failed */
+	Datum		ids;			/* segment.bitmap: who entered or left */
 } Hook;
 
 static bool running = false;
@@ -144,30 +145,40 @@ make_hook(uint64 row)
 											NameStr(*DatumGetName(segment_query_value(row, 5, &isnull))));
 	hook->arguments = array_to_texts(segment_query_value(row, 6, &isnull));
 	hook->failing = DatumGetBool(segment_query_value(row, 7, &isnull));
+	hook->ids = PointerGetDatum(PG_DETOAST_DATUM_COPY(segment_query_value(row, 8, &isnull)));
 	return hook;
 }
 
-/* The hooks of these changes: list of Hook *. */
+/* The numbers of these changes, as bigint[]. */
+static Datum
+numbers_of(List *changes)
+{
+	Datum	   *numbers = palloc(sizeof(Datum) * list_length(changes));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+		numbers[n++] = Int64GetDatum(((SegmentChange *) lfirst(lc))->number);
+	return PointerGetDatum(construct_array(numbers, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* The hooks that these changes have somebody for: list of Hook *. */
 static List *
 load_hooks(List *changes)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum	   *ids = palloc(sizeof(Datum) * list_length(changes));
 	SegmentQueryGuard guard;
 	SegmentQuery query = {0};
 	List	   *hooks = NIL;
-	int			n = 0;
 	uint64		rows;
-	ListCell   *lc;
 
-	foreach(lc, changes)
-		ids[n++] = Int32GetDatum(((SegmentChange *) lfirst(lc))->id);
-	segment_query_add(&query, INT4ARRAYOID,
-					  PointerGetDatum(construct_array(ids, n, INT4OID, 4, true, TYPALIGN_INT)));
+	segment_query_add(&query, INT8ARRAYOID, numbers_of(changes));
 	segment_query_begin(&guard);
 	rows = segment_query_run(&query,
-							 "SELECT id, event, owner, schema, function, arguments, message IS NOT NULL"
-							 " FROM segment.hook WHERE id = ANY ($1) ORDER BY id, event", false);
+							 "SELECT h.id, h.event, h.owner, h.schema, h.function, h.arguments, h.message IS NOT NULL, i.ids"
+							 " FROM segment.hook h JOIN segment.change c ON c.id = h.id AND c.number = ANY ($1),"
+							 " LATERAL (SELECT CASE h.event WHEN 'e' THEN c.entered ELSE c.exited END AS ids) i"
+							 " WHERE NOT segment.is_empty(i.ids) ORDER BY h.id, h.event", false);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
@@ -207,7 +218,7 @@ mark(const Hook *hook, const char *message)
 /* ---- calls ---- */
 
 static void
-call(const Hook *hook, Oid owner, const SegmentEntry *entry, const SegmentBitmap *ids)
+call(const Hook *hook, Oid owner, const SegmentEntry *entry)
 {
 	int			n = 1 + list_length(hook->arguments);
 	Oid		   *types = palloc(sizeof(Oid) * n);
@@ -220,8 +231,7 @@ call(const Hook *hook, Oid owner, const SegmentEntry *entry, const SegmentBitmap
 	for (int i = 0; i < n; i++)
 	{
 		types[i] = i == 0 ? segment_query_bitmap_type() : TEXTOID;
-		values[i] = i == 0 ? segment_bitmap_to_datum(ids) :
-			CStringGetTextDatum(list_nth(hook->arguments, i - 1));
+		values[i] = i == 0 ? hook->ids : CStringGetTextDatum(list_nth(hook->arguments, i - 1));
 		appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
 	}
 	appendStringInfoChar(&sql, ')');
@@ -239,7 +249,7 @@ call(const Hook *hook, Oid owner, const SegmentEntry *entry, const SegmentBitmap
 
 /* Call it in a subtransaction.  Returns the message of its error, NULL if all went well. */
 static char *
-try_call(const Hook *hook, Oid owner, const SegmentEntry *entry, const SegmentBitmap *ids)
+try_call(const Hook *hook, Oid owner, const SegmentEntry *entry)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner resources = CurrentResourceOwner;
@@ -250,7 +260,7 @@ try_call(const Hook *hook, Oid owner, const SegmentEntry *entry, const SegmentBi
 	running = true;
 	PG_TRY();
 	{
-		call(hook, owner, entry, ids);
+		call(hook, owner, entry);
 		ReleaseCurrentSubTransaction();
 		running = false;
 	}
@@ -290,7 +300,7 @@ owner_of(Oid viewId)
 }
 
 static void
-run(const Hook *hook, const SegmentBitmap *ids)
+run(const Hook *hook)
 {
 	Oid			viewId = segment_catalog_view(hook->id);
 	Oid			owner = owner_of(viewId);
@@ -302,7 +312,7 @@ run(const Hook *hook, const SegmentBitmap *ids)
 	if (owner != hook->owner)
 		message = "the segment has got another owner since the hook was set";
 	else
-		message = try_call(hook, owner, segment_catalog_lookup(viewId), ids);
+		message = try_call(hook, owner, segment_catalog_lookup(viewId));
 	if (message != NULL || hook->failing)
 		mark(hook, message);
 	if (message != NULL)
@@ -315,20 +325,10 @@ void
 segment_hook_run(List *changes)
 {
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, load_hooks(changes))
 	{
-		const Hook *hook = lfirst(lc);
-
-		foreach(lc2, changes)
-		{
-			const SegmentChange *change = lfirst(lc2);
-			const SegmentBitmap *ids = hook->event == SEGMENT_HOOK_ENTER ? change->entered : change->exited;
-
-			CHECK_FOR_INTERRUPTS();
-			if (change->id == hook->id && !segment_bitmap_is_empty(ids))
-				run(hook, ids);
-		}
+		CHECK_FOR_INTERRUPTS();
+		run(lfirst(lc));
 	}
 }
