@@ -236,6 +236,11 @@ SELECT * FROM segment.memberships_history('customers', 20);
 SELECT * FROM segment.memberships_history('orders', 11);
 SELECT segment.members('german', NULL) IS NULL, segment.size('german', NULL) IS NULL;
 
+-- none of this in a condition: no write to what it reads would be noticed
+DO LANGUAGE segment $$ CREATE SEGMENT was ON customers WHERE segment.members('german', '2026-06-01'::timestamptz) @> id $$;
+DO LANGUAGE segment $$ CREATE SEGMENT was ON customers WHERE segment.members('german') @> id $$;
+DO LANGUAGE segment $$ CREATE SEGMENT was ON customers WHERE id IN (SELECT max(number) FROM segment.changes('german')) $$;
+
 -- ---- consumers ----
 
 SELECT segment.create_consumer('mailer', '{german,buyers}', from_start => true);
