@@ -67,6 +67,9 @@ extern bool segment_read_is_tracked(Oid viewId);
 /* How a segment's base and the active snapshot lie apart; palloc'd in CurrentMemoryContext. */
 extern SegmentStanding *segment_read_standing(Oid viewId);
 
+/* Wake the worker, if what a read has found is worth a refresh. */
+extern void segment_read_nudge(const SegmentStanding *standing);
+
 /* The clock of reads: the reader's now(), or what segment_read_set_clock() put over it. */
 extern TimestampTz segment_read_clock(void);
 
