@@ -25,7 +25,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -39,18 +38,34 @@
 
 static volatile sig_atomic_t in_transaction = false;
 
+/* Cancel what is running.  There is nobody to catch the error when nothing is. */
 static void
-handle_sigterm(SIGNAL_ARGS)
+cancel(void)
 {
-	int			save_errno = errno;
-
-	ShutdownRequestPending = true;
 	if (in_transaction)
 	{
 		QueryCancelPending = true;
 		InterruptPending = true;
 	}
 	SetLatch(MyLatch);
+}
+
+static void
+handle_sigint(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	cancel();
+	errno = save_errno;
+}
+
+static void
+handle_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	ShutdownRequestPending = true;
+	cancel();
 	errno = save_errno;
 }
 
@@ -64,7 +79,7 @@ void
 segment_worker_connect(Oid database)
 {
 	pqsignal(SIGTERM, handle_sigterm);
-	pqsignal(SIGINT, StatementCancelHandler);
+	pqsignal(SIGINT, handle_sigint);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);

@@ -88,7 +88,7 @@ sub make_slow
 {
 	my ($db) = @_;
 	sql($db, q{
-		CREATE FUNCTION slow(x bigint) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(0.03); RETURN true; END';
+		CREATE OR REPLACE FUNCTION slow(x bigint) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(0.03); RETURN true; END';
 		DO LANGUAGE segment 'CREATE SEGMENT slow_one ON customers WHERE slow(id)';
 	});
 	wait_refreshing($db);
@@ -342,14 +342,13 @@ $node->append_conf('postgresql.conf', "segmentation.worker = on");
 
 # ---- parallel ----
 
+$node->append_conf('postgresql.conf', "segmentation.refresh_budget = 150");
+$node->reload;
 make_database('wide');
 sql('wide', q{
 	CREATE TABLE accounts (id bigint PRIMARY KEY);
 	INSERT INTO accounts SELECT i FROM generate_series(1, 300) i;
 	CREATE FUNCTION slow(x bigint) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(0.01); RETURN true; END';
-	SET segmentation.worker = on;
-	ALTER SYSTEM SET segmentation.refresh_budget = 150;
-	SELECT pg_reload_conf();
 });
 sql('wide', q{DO LANGUAGE segment $$
 	CREATE SEGMENT slow_customers ON customers WHERE slow(id);
@@ -358,7 +357,8 @@ wait_for('postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_ty
 wait_for('wide', size_is('slow_customers', 1000), 'one of them is built');
 wait_for('wide', size_is('slow_accounts', 300), 'so is the other');
 wait_for('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'segmentation helper'", 'the helper is gone');
-sql('wide', "ALTER SYSTEM RESET segmentation.refresh_budget; SELECT pg_reload_conf()");
+$node->append_conf('postgresql.conf', "segmentation.refresh_budget = 250000");
+$node->reload;
 
 # ---- shutdown ----
 
