@@ -296,6 +296,37 @@ wait_refreshing('copied2');
 cmp_ok(seconds('postgres', "DROP DATABASE copied2"), '<', $soon, 'DROP DATABASE during a long refresh');
 unlike(slurp_file($node->logfile, $offset), qr/FATAL/, 'all of it without FATAL');
 
+# ---- an index made in the middle of a refresh ----
+
+# CREATE INDEX CONCURRENTLY does not wait for the snapshot of the worker, whose next query must not use the index then:
+# it lacks the rows that are updated here.  No segment reads what is updated, so no invalidation would mend the base.
+# The first segment takes its time, and makes the worker hear of the index by opening a table at the end.
+make_database('indexed');
+sql('indexed', q{
+	DROP INDEX orders_customer_id_idx;
+	ALTER TABLE orders ADD COLUMN note text;
+	INSERT INTO orders (customer_id, amount) SELECT 1 + i % 1000, 1 FROM generate_series(1, 20000) i;
+	CREATE TABLE other (i int);
+	VACUUM ANALYZE;
+	CREATE FUNCTION slow(x text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+		BEGIN
+			IF x IS NOT NULL THEN PERFORM pg_sleep(0.5); END IF;
+			IF x = 'last' THEN PERFORM count(*) FROM public.other; END IF;
+			RETURN true;
+		END $$});
+sql('indexed', q{DO LANGUAGE segment $$
+	CREATE SEGMENT first ON customers WHERE slow(name);
+	CREATE SEGMENT second ON customers WHERE in_segment('first') AND count(orders) >= 20 $$});
+wait_for('indexed', size_is('second', 1000), 'two segments are built, one in the other');
+sql('indexed', "UPDATE customers SET name = CASE id WHEN 5 THEN 'last' ELSE 'slow' END WHERE id <= 5");
+wait_refreshing('indexed');
+sql('indexed', "UPDATE orders SET note = 'moved'");
+sql('indexed', "CREATE INDEX CONCURRENTLY orders_customer_id_idx ON orders (customer_id)");
+is(sql('indexed', "SELECT evaluated FROM segment.state WHERE id = (SELECT id FROM segment.segment WHERE view = 'second'::regclass)"), '-1',
+	'CREATE INDEX CONCURRENTLY does not wait for a refresh');
+wait_for('indexed', "SELECT evaluated = 5 FROM segment.state WHERE id = (SELECT id FROM segment.segment WHERE view = 'second'::regclass)", 'which ends');
+is(sql('indexed', "SELECT segment.size('second')"), '1000', 'its result is right all the same');
+
 # ---- another version ----
 
 my $scripts = `$ENV{PG_CONFIG} --sharedir` if $ENV{PG_CONFIG};
