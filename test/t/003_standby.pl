@@ -105,6 +105,10 @@ isnt($code, 0, 'no refresh on a standby');
 like($error, qr/read-only|recovery/, 'and the error says why');
 check_segments($standby, 'after the refused refresh');
 
+is($standby->safe_psql('postgres', 'SELECT worker_state FROM segment.activity'), 'none: this is a standby', 'a standby has no worker');
+is($standby->safe_psql('postgres', 'SELECT DISTINCT refresher FROM segment.status'), 'primary', 'its segments are refreshed on the primary');
+$standby->append_conf('postgresql.conf', 'segmentation.worker = on');
+$standby->reload;
 $standby->promote;
 check_segments($standby, 'after promotion');
 $standby->safe_psql('postgres', "UPDATE orders SET amount = amount + 20 WHERE id % 3 = 0; UPDATE customers SET country = 'DE' WHERE id % 9 = 1");
