@@ -147,6 +147,7 @@ segmentation_due(PG_FUNCTION_ARGS)
 
 	segment_read_check(viewId);
 	standing = segment_read_standing(viewId);
+	segment_read_nudge(standing);
 	if (!standing->hasState || standing->state.epoch == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -73,6 +73,9 @@ extern SegmentStanding *segment_read_standing(Oid viewId);
  */
 extern SegmentBitmap *segment_read_written(const SegmentStanding *standing);
 
+/* Wake the worker, if what a read has found is worth a refresh. */
+extern void segment_read_nudge(const SegmentStanding *standing);
+
 /* The clock of reads: the reader's now(), or what segment_read_set_clock() put over it. */
 extern TimestampTz segment_read_clock(void);
 
