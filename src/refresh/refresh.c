@@ -68,29 +68,12 @@
 #include "compat.h"
 #include "guc.h"
 #include "read/read.h"
+#include "refresh/ahead.h"
 #include "refresh/refresh.h"
 #include "testing.h"
 
 /* Segments evaluated by one query: a query has at most 1,664 columns, and each may have two. */
 #define MAX_GROUP 500
-
-/* One segment in a refresh. */
-typedef struct Work
-{
-	Oid			viewId;
-	bool		tracked;		/* before the snapshot was taken, already */
-	SegmentStanding *standing;
-	int			level;			/* 0: refers to no other segment of the
-								 * refresh */
-	bool		full;			/* evaluate everybody */
-	SegmentBitmap *base;		/* what is stored now */
-	SegmentBitmap *truth;		/* result of evaluation; NULL until evaluated */
-	SegmentDeadlines deadlines; /* of the subjects evaluated */
-	TimestampTz due;			/* when everybody may change; known after a
-								 * full evaluation */
-	char	   *failure;		/* message, if evaluation failed */
-	double		cost;			/* ms, its share */
-} Work;
 
 /* ---- lock and order ---- */
 
@@ -187,182 +170,53 @@ find_level(Work *item, List *items)
 
 /* ---- evaluation ---- */
 
-static bool
-same_settings(const SegmentEntry *a, const SegmentEntry *b)
-{
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	if (list_length(a->settings) != list_length(b->settings))
-		return false;
-	forboth(lc, a->settings, lc2, b->settings)
-		if (strcmp(lfirst(lc), lfirst(lc2)) != 0)
-		return false;
-	return true;
-}
-
 /* Can these two be evaluated by one query? */
 static bool
 same_group(const Work *a, const Work *b)
 {
 	return a->level == b->level && a->full == b->full &&
 		a->standing->compiled->owner == b->standing->compiled->owner &&
-		same_settings(a->standing->entry, b->standing->entry);
+		segment_ahead_same_settings(a->standing->entry, b->standing->entry);
 }
 
-/* ---- deadlines ---- */
-
+/* Evaluate a group; false, with *message, when it fails.  blind: without its deadlines. */
 static bool
-reads_clock(const Work *item)
+try_evaluate(List *group, TimestampTz clock, bool blind, char **message)
 {
+	SegmentLook look = {.group = group,.at = clock,.blind = blind};
+	SegmentBitmap *subset = NULL;
 	ListCell   *lc;
 
-	foreach(lc, item->standing->closure)
-		if (((SegmentCompiled *) lfirst(lc))->readsClock)
-		return true;
-	return false;
-}
-
-/* Can the flips of an inner segment be evaluated along with the outer one's? */
-static bool
-flips_along(const Work *item, const SegmentCompiled *inner, const SegmentEntry *entry)
-{
-	return inner->owner == item->standing->compiled->owner && entry != NULL &&
-		same_settings(item->standing->entry, entry);
-}
-
-/* The segment with the flips of those it refers to, as far as one query can see them. */
-static SegmentCompiled *
-with_inner_flips(const Work *item)
-{
-	const SegmentStanding *standing = item->standing;
-	SegmentCompiled *copy = palloc(sizeof(SegmentCompiled));
-	ListCell   *lc;
-	ListCell   *lc2;
-	ListCell   *lc3;
-
-	*copy = *standing->compiled;
-	copy->flips = list_copy(copy->flips);
-	forboth(lc, standing->closure, lc2, standing->entries)
+	if (!((Work *) linitial(group))->full)
 	{
-		const SegmentCompiled *inner = lfirst(lc);
-
-		if (inner == standing->compiled || !flips_along(item, inner, lfirst(lc2)))
-			continue;
-		/* all refer to the same table, but may number it differently */
-		foreach(lc3, inner->flips)
-		{
-			Node	   *flip = copyObject(lfirst(lc3));
-
-			ChangeVarNodes(flip, inner->subjectVarno, copy->subjectVarno, 0);
-			copy->flips = lappend(copy->flips, flip);
-		}
+		subset = segment_bitmap_create();
+		foreach(lc, group)
+			segment_bitmap_or(subset, ((Work *) lfirst(lc))->standing->pending);
 	}
-	return copy;
+	look.subset = subset;
+	if (!segment_ahead_look(&look))
+	{
+		*message = look.message;
+		return false;
+	}
+	segment_ahead_take(&look);
+	return true;
 }
 
 /*
- * What the query of the group could not tell of an item's deadlines: those of
- * inner segments of other owners, and the instant that is everybody's.
+ * Evaluate a segment that failed.  Deadlines are computed of values that the
+ * condition may not have looked at: when it is only they that fail, the base is
+ * good, but for no later clock.
  */
 static void
-find_deadlines(Work *item, SegmentDeadlines *deadlines, const SegmentBitmap *subset, TimestampTz clock)
+evaluate_blindly(Work *item, TimestampTz clock, char *message)
 {
-	const SegmentStanding *standing = item->standing;
-	ListCell   *lc;
-	ListCell   *lc2;
+	char	   *second;
 
-	item->due = DT_NOEND;
-	forboth(lc, standing->closure, lc2, standing->entries)
-	{
-		const SegmentCompiled *inner = lfirst(lc);
-		const SegmentEntry *entry = lfirst(lc2);
-
-		if (item->full)
-		{
-			item->due = Min(item->due, segment_read_next_instant(inner, entry, clock));
-			if (inner->opaqueClock)
-				item->due = Min(item->due, segment_read_staleness_end(entry, clock));
-		}
-		if (inner != standing->compiled && inner->flips != NIL && !flips_along(item, inner, entry))
-		{
-			SegmentBitmap *ignored;
-
-			segment_read_evaluate(list_make1((void *) inner), entry, subset, clock, &ignored, deadlines);
-		}
-	}
-}
-
-/* Evaluate a group in a subtransaction; false, with *message, when it fails. */
-static bool
-try_evaluate(List *group, TimestampTz clock, char **message)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	SegmentBitmap **results = palloc(sizeof(SegmentBitmap *) * list_length(group));
-	SegmentDeadlines *deadlines = palloc0(sizeof(SegmentDeadlines) * list_length(group));
-	bool		timed = false;
-	SegmentBitmap *subset = NULL;
-	List	   *compiled = NIL;
-	Work	   *first = linitial(group);
-	ListCell   *lc;
-	int			i;
-	volatile bool done = false;
-
-	if (!first->full)
-		subset = segment_bitmap_create();
-	foreach(lc, group)
-	{
-		Work	   *item = lfirst(lc);
-
-		compiled = lappend(compiled, with_inner_flips(item));
-		timed |= reads_clock(item);
-		if (subset != NULL)
-			segment_bitmap_or(subset, item->standing->pending);
-	}
-
-	BeginInternalSubTransaction("segment refresh");
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		segment_read_evaluate(compiled, first->standing->entry, subset, clock, results,
-							  timed ? deadlines : NULL);
-		i = 0;
-		foreach(lc, group)
-			find_deadlines(lfirst(lc), &deadlines[i++], subset, clock);
-		ReleaseCurrentSubTransaction();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		/* a cancel is not a failure of the segment */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-			error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE || error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-			error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
-			ReThrowError(error);
-		*message = pstrdup(error->message);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	if (done)
-	{
-		i = 0;
-		foreach(lc, group)
-		{
-			((Work *) lfirst(lc))->deadlines = deadlines[i];
-			((Work *) lfirst(lc))->truth = results[i++];
-		}
-	}
-	return done;
+	if (segment_ahead_reads_clock(item) && try_evaluate(list_make1(item), clock, true, &second))
+		item->remark = psprintf("every read evaluates everybody, as deadlines could not be computed: %s", message);
+	else
+		item->failure = message;
 }
 
 /* Evaluate a group; what fails together is tried one by one. */
@@ -375,10 +229,10 @@ evaluate_group(List *group, TimestampTz clock)
 	ListCell   *lc;
 
 	INSTR_TIME_SET_CURRENT(start);
-	if (!try_evaluate(group, clock, &message))
+	if (!try_evaluate(group, clock, false, &message))
 	{
 		if (list_length(group) == 1)
-			((Work *) linitial(group))->failure = message;
+			evaluate_blindly(linitial(group), clock, message);
 		else
 			foreach(lc, group)
 				evaluate_group(list_make1(lfirst(lc)), clock);
@@ -505,18 +359,12 @@ store_built(Work *item, int64 epoch, TimestampTz clock)
 		state->evaluated = item->full ? -1 : segment_bitmap_cardinality(standing->pending);
 		state->cost = item->cost;
 	}
-	if (item->full)
-		state->due = item->due;
+	state->due = item->due;
 	state->refreshedAt = clock;
-	state->message = NULL;
+	state->message = item->remark;
 	segment_state_put(state);
-	if (members != NULL && reads_clock(item))
-	{
-		segment_deadline_delete(state->id, item->full ? DT_NOEND : clock);
-		CommandCounterIncrement();	/* what was deleted is not to be found
-									 * again */
-		segment_deadline_store(state->id, &item->deadlines, clock);
-	}
+	if (members != NULL)
+		segment_ahead_store(item, clock);
 	return true;
 }
 
@@ -776,6 +624,7 @@ set_aside(List *items, TimestampTz clock)
 				break;
 			default:
 				item->full = standing->full != FULL_NOT;
+				item->due = item->full ? DT_NOEND : standing->state.due;
 				kept = lappend(kept, item);
 		}
 	}
@@ -837,6 +686,7 @@ move_forward(List *items, TimestampTz clock)
 	items = set_aside(items, clock);
 	load_bases(items);
 	evaluate_items(items, clock);
+	segment_ahead_prepare(items, clock);
 	if (items == NIL || is_idle(items))
 		return;
 
