@@ -692,7 +692,12 @@ guarded(Node *flip, const Guard *guard)
 	return guarded((Node *) choice, guard->outer);
 }
 
-/* Take a flip found at a level out to the subject's; false when it cannot be. */
+/*
+ * Take a flip found at a level out to the subject's; false when it cannot be.
+ *
+ * A subquery in FROM is looked at from outside the level that it stands in, whose
+ * rows are those that it has now; and so on, while that one stands in FROM too.
+ */
 static bool
 add_flip(Node *flip, Frame *frame, const Guard *guard, SegmentCompiled *compiled)
 {
@@ -702,22 +707,18 @@ add_flip(Node *flip, Frame *frame, const Guard *guard, SegmentCompiled *compiled
 		flip = minimum_over(frame, flip);
 		if (flip == NULL)
 			return false;
-		flip = guarded(flip, frame->guard);
-		if (frame->hoisted)
+		while (frame->hoisted)
 		{
-			/*
-			 * what stands in FROM is looked at from outside the level that it
-			 * stands in
-			 */
 			int			depth = 0;
 
 			if (refers_around(flip, &depth))
 				return false;
-			IncrementVarSublevelsUp(flip, -1, 1);
 			frame = frame->outer;
 			if (frame == NULL)
-				break;
+				return false;	/* FROM of the view itself is the subject */
+			IncrementVarSublevelsUp(flip, -1, 1);
 		}
+		flip = guarded(flip, frame->guard);
 	}
 	compiled->flips = lappend(compiled->flips, flip);
 	return true;
