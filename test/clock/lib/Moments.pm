@@ -245,6 +245,14 @@ sub random_condition
 {
 	my ($case, $depth) = @_;
 	$depth //= 0;
+	if ($case->{calendar} && !$case->{exact_only} && !$depth && chance(70))
+	{
+		# what changes for everybody, with what changes for some
+		my $calendar = calendar($case, 'customers', '');
+		my @other = random_condition($case, 2);
+		my $join = pick('AND', 'OR', 'AND NOT', 'OR NOT');
+		return ("($calendar) $join ($other[0])", "($calendar) $join ($other[1])");
+	}
 	if ($depth < 2 && chance($depth ? 20 : 35))
 	{
 		my @one = random_condition($case, $depth + 1);
