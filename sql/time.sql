@@ -297,13 +297,13 @@ DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > '04:05 t
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE birthday = ANY ('{2000-01-01,today}') $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE birthday <@ daterange '[2000-01-01,today)' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE birthday <@ '{[today,)}'::datemultirange $$;
-DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at::text::date = birthday $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE left(created_at::text, 10)::date = birthday $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE 'tomorrow'::text::date = birthday $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE ARRAY[created_at::text]::timestamp[] <> '{}' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at::time::timetz > '12:00+00' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE jsonb_populate_record(NULL::orders, '{}') IS NULL $$;
-DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE EXISTS (SELECT FROM XMLTABLE('/a' PASSING '<a>now</a>'::xml COLUMNS d date PATH '.') x WHERE d = birthday) $$;
-DO LANGUAGE segment $$ CREATE SEGMENT frozen ON customers WHERE birthday = '2025-05-21'::text::date OR created_at::text = 'today' $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE EXISTS (SELECT FROM XMLTABLE('/a' PASSING (xml '<a>now</a>') COLUMNS d date PATH '.') x WHERE d = birthday) $$;
+DO LANGUAGE segment $$ CREATE SEGMENT frozen ON customers WHERE birthday = '2025-05-21'::text::date OR created_at::text::date = birthday OR created_at::text = 'today' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WITH (timezone = 'Europe/Nowhere') WHERE true $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WITH (max_staleness = 'a while') WHERE true $$;
 

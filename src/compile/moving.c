@@ -109,6 +109,9 @@ is_textual(Oid type)
 static bool
 is_moving_cast(Node *arg, Oid type)
 {
+	/* the text of a number or an instant is not any text */
+	while (IsA(arg, CoerceViaIO) && getBaseType(((CoerceViaIO *) arg)->resulttype) == TEXTOID)
+		arg = (Node *) ((CoerceViaIO *) arg)->arg;
 	if (!segment_compile_takes_words(type) || !is_textual(exprType(arg)))
 		return false;
 	if (IsA(arg, Const) && !((Const *) arg)->constisnull && getBaseType(type) != TIMETZOID &&
