@@ -299,7 +299,7 @@ DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE birthday <@ daterange
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE birthday <@ '{[today,)}'::datemultirange $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE left(created_at::text, 10)::date = birthday $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE 'tomorrow'::text::date = birthday $$;
-DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE ARRAY[created_at::text]::timestamp[] <> '{}' $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE string_to_array(created_at::text, '+')::timestamp[] <> '{}' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at::time::timetz > '12:00+00' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE jsonb_populate_record(NULL::orders, '{}') IS NULL $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE EXISTS (SELECT FROM XMLTABLE('/a' PASSING (xml '<a>now</a>') COLUMNS d date PATH '.') x WHERE d = birthday) $$;

@@ -17,17 +17,25 @@
 #include "utils/timestamp.h"
 
 int			segment_guc_bitmap_output = SEGMENT_BITMAP_OUTPUT_RANGES;
+int			segment_guc_read = SEGMENT_READ_EXACT;
 int			segment_guc_cache_size = 64 * 1024;
 int64		segment_guc_clock = 0;
 static char *clock_setting = NULL;
 #ifdef SEGMENTATION_MUTANTS
 char	   *segment_mutant = NULL;
+char	   *segment_stop = NULL;
 #endif
 
 static const struct config_enum_entry bitmap_output_options[] = {
 	{"ranges", SEGMENT_BITMAP_OUTPUT_RANGES, false},
 	{"ids", SEGMENT_BITMAP_OUTPUT_IDS, false},
 	{"hex", SEGMENT_BITMAP_OUTPUT_HEX, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry read_options[] = {
+	{"exact", SEGMENT_READ_EXACT, false},
+	{"refreshed", SEGMENT_READ_REFRESHED, false},
 	{NULL, 0, false}
 };
 
@@ -99,6 +107,17 @@ segment_guc_init(void)
 							 0,
 							 NULL, NULL, NULL);
 
+	DefineCustomEnumVariable("segmentation.read",
+							 "What reads of segments show.",
+							 "\"exact\" is the truth of now. \"refreshed\" is the state of the last refresh, with no evaluation at all: for "
+							 "dashboards that prefer microseconds; segment.status shows its age. A segment that is not built is evaluated all the same.",
+							 &segment_guc_read,
+							 SEGMENT_READ_EXACT,
+							 read_options,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+
 	DefineCustomIntVariable("segmentation.cache_size",
 							"Memory that each session may use to keep the bases of segments.",
 							"A base in memory makes a read some microseconds; one that has to be read "
@@ -114,6 +133,15 @@ segment_guc_init(void)
 							   "Names the step of the protocol to leave out, for the tests of the tests.",
 							   NULL,
 							   &segment_mutant,
+							   "",
+							   PGC_USERSET,
+							   0,
+							   NULL, NULL, NULL);
+
+	DefineCustomStringVariable("segmentation.stop",
+							   "Names the point at which the process kills itself, for the tests.",
+							   NULL,
+							   &segment_stop,
 							   "",
 							   PGC_USERSET,
 							   0,

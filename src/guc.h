@@ -18,6 +18,15 @@ typedef enum SegmentBitmapOutput
 
 extern int	segment_guc_bitmap_output;
 
+/* segmentation.read */
+typedef enum SegmentReadMode
+{
+	SEGMENT_READ_EXACT,
+	SEGMENT_READ_REFRESHED,
+} SegmentReadMode;
+
+extern int	segment_guc_read;
+
 /* segmentation.cache_size, in kB: bases that one session keeps */
 extern int	segment_guc_cache_size;
 

@@ -148,7 +148,8 @@ COMMENT ON FUNCTION segment.describe(regclass) IS 'subject table and definition 
 CREATE FUNCTION segment.standing(
 	segment regclass,
 	OUT state text, OUT reads text, OUT base_size bigint, OUT pending bigint, OUT untracked regclass,
-	OUT base_clock timestamptz, OUT cost_ms float8, OUT evaluated bigint, OUT message text
+	OUT base_clock timestamptz, OUT cost_ms float8, OUT evaluated bigint, OUT message text,
+	OUT remaining bigint, OUT total bigint, OUT since timestamptz, OUT failures integer, OUT retry_at timestamptz
 ) RETURNS record
 	AS 'MODULE_PATHNAME', 'segmentation_standing' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION segment.standing(regclass) IS 'where a segment''s base stands; a row of segment.status, NULL without SELECT on the segment';
@@ -163,11 +164,32 @@ COMMENT ON VIEW segment.segments IS 'every segment: subject table, definition, o
 
 CREATE VIEW segment.status AS
 	SELECT s.view AS segment, t.state, t.reads, t.base_size, t.pending, t.untracked,
-		pg_catalog.now() - t.base_clock AS base_age, t.cost_ms, t.evaluated, t.message
+		pg_catalog.now() - t.base_clock AS base_age, t.cost_ms, t.evaluated, t.message, t.failures, t.retry_at
 	FROM segment.segment s
 	JOIN pg_catalog.pg_class c ON c.oid = s.view,
 	LATERAL segment.standing(s.view) t;
 COMMENT ON VIEW segment.status IS
 	'where each segment stands: how it is read, members and age of its base, pending subjects, cost and last error of its refresh';
 
-GRANT SELECT ON segment.segments, segment.status TO PUBLIC;
+CREATE VIEW segment.progress AS
+	SELECT s.view AS segment, CASE t.state WHEN 'building' THEN 'building' ELSE 'catching up' END AS phase,
+		t.total - t.remaining AS done, t.total, t.since,
+		CASE WHEN t.total > t.remaining
+			THEN pg_catalog.clock_timestamp()
+				+ (pg_catalog.clock_timestamp() - t.since) * (t.remaining::float8 / (t.total - t.remaining)) END AS estimated_end
+	FROM segment.segment s
+	JOIN pg_catalog.pg_class c ON c.oid = s.view,
+	LATERAL segment.standing(s.view) t
+	WHERE t.remaining IS NOT NULL;
+COMMENT ON VIEW segment.progress IS
+	'segments that are being refreshed in parts: subjects done and in all, since when, and when it will end at this rate';
+
+CREATE FUNCTION segment.verify(
+	which regclass DEFAULT NULL,
+	OUT verified regclass, OUT missing bigint, OUT extra bigint, OUT ids segment.bitmap, OUT in_full text
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'segmentation_verify' LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED ROWS 100 COST 100000;
+COMMENT ON FUNCTION segment.verify(regclass) IS
+	'compare what is stored with the condition evaluated over everybody: members missing, members too many, and their ids; NULLs and the reason where it is read in full anyway; NULL argument: all segments of the caller';
+
+GRANT SELECT ON segment.segments, segment.status, segment.progress TO PUBLIC;

@@ -13,7 +13,7 @@ CREATE TABLE segment.epoch (
 
 CREATE TABLE segment.state (
 	id           integer PRIMARY KEY,   -- segment.segment.id
-	status       "char" NOT NULL,       -- b built, u unbuilt, f failed
+	status       "char" NOT NULL,       -- b built, p being built, u unbuilt, f failed
 	fingerprint  bigint NOT NULL,       -- of the definition that the base stands for
 	epoch        bigint NOT NULL,       -- segment.epoch.id; 0 = none
 	version      bigint NOT NULL,       -- of the base; changes whenever a chunk does
@@ -22,8 +22,15 @@ CREATE TABLE segment.state (
 	cost_ms      float8 NOT NULL,       -- of the last refresh, the segment's share
 	refreshed_at timestamptz NOT NULL,
 	due          timestamptz NOT NULL,  -- when the clock may change everybody; infinity = never
-	message      text                   -- why it is unbuilt or failed
+	message      text,                  -- why it is unbuilt or failed
+	rest         segment.bitmap,        -- subjects that the base does not stand for yet: pending for every reader
+	total        bigint NOT NULL,       -- how many these were at first, and since when: for segment.progress
+	since        timestamptz NOT NULL,
+	failures     integer NOT NULL,      -- refreshes that failed in a row
+	retry_at     timestamptz NOT NULL   -- the worker leaves a failed segment alone until then
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+
+ALTER TABLE segment.state ALTER COLUMN rest SET STORAGE EXTERNAL;
 
 -- The base, in ranges of ids of about 8 kB each: what a refresh rewrites, and what one lookup reads.
 CREATE TABLE segment.chunk (
@@ -50,3 +57,17 @@ COMMENT ON TABLE segment.epoch IS 'snapshots and clocks that segment bases stand
 COMMENT ON TABLE segment.state IS 'what is materialised of each segment; internal, see segment.status';
 COMMENT ON TABLE segment.deadline IS 'when subjects may change without a write; internal, see segment.due()';
 COMMENT ON TABLE segment.chunk IS 'members of segments as of their last refresh; internal, see segment.members()';
+
+CREATE FUNCTION segment.refresh_step(subject_table regclass, budget bigint) RETURNS boolean
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_refresh_step';
+COMMENT ON FUNCTION segment.refresh_step(regclass, bigint) IS
+	'refresh the caller''s segments of a subject table, evaluating at most about so many subjects; true: more is left for another transaction';
+
+CREATE PROCEDURE segment.refresh_all(budget bigint DEFAULT 250000)
+	LANGUAGE c AS 'MODULE_PATHNAME', 'segmentation_refresh_all';
+COMMENT ON PROCEDURE segment.refresh_all(bigint) IS
+	'refresh all segments of the caller, in transactions of at most about so many subjects each; in a transaction block in one';
+
+CREATE FUNCTION segment.rebuild(segment regclass DEFAULT NULL) RETURNS void
+	LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_rebuild';
+COMMENT ON FUNCTION segment.rebuild(regclass) IS 'refresh by evaluating everybody, whatever is stored; NULL: all segments of the caller';

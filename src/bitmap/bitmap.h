@@ -40,6 +40,9 @@ extern int64 segment_bitmap_and_cardinality(const SegmentBitmap *a, const Segmen
 extern int64 segment_bitmap_min(const SegmentBitmap *set);	/* -1 when empty */
 extern int64 segment_bitmap_max(const SegmentBitmap *set);	/* -1 when empty */
 
+/* The id at position n (0 is the least), or -1. */
+extern int64 segment_set_select(const SegmentBitmap *set, int64 n);
+
 /* a := a op b */
 extern void segment_bitmap_or(SegmentBitmap *a, const SegmentBitmap *b);
 extern void segment_bitmap_and(SegmentBitmap *a, const SegmentBitmap *b);

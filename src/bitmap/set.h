@@ -102,9 +102,6 @@ extern SegmentBitmap *segment_set_shift(const SegmentBitmap *set, int64 offset);
 /* How many ids are <= id. */
 extern int64 segment_set_rank(const SegmentBitmap *set, int64 id);
 
-/* The id at position n (0 is the least), or -1. */
-extern int64 segment_set_select(const SegmentBitmap *set, int64 n);
-
 /* The portable bytes, written to "out" of this size or appended at the end; canonical. */
 extern bytea *segment_set_to_varlena(const SegmentBitmap *set);
 

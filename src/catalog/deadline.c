@@ -214,6 +214,32 @@ segment_deadline_due(int32 id, TimestampTz until, Snapshot snapshot, SegmentBitm
 	table_close(table, NoLock);
 }
 
+TimestampTz
+segment_deadline_next(int32 id, TimestampTz clock, Snapshot snapshot)
+{
+	Relation	table = segment_table_open("deadline", AccessShareLock);
+	Relation	index = index_open(segment_table_index(table), AccessShareLock);
+	TimestampTz next = DT_NOEND;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(clock));
+	scan = systable_beginscan_ordered(table, index, snapshot, 2, keys);
+	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+
+		next = DatumGetTimestampTz(heap_getattr(tuple, 2, RelationGetDescr(table), &isnull));
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, NoLock);
+	table_close(table, NoLock);
+	return next;
+}
+
 void
 segment_deadline_delete(int32 id, TimestampTz until)
 {

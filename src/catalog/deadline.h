@@ -37,6 +37,9 @@ extern void segment_deadline_store_at(int32 id, TimestampTz instant, const Segme
 /* The subjects of a segment whose deadline has come, early ones included: added to "due". */
 extern void segment_deadline_due(int32 id, TimestampTz until, Snapshot snapshot, SegmentBitmap *due);
 
+/* When the first bucket begins after this clock; DT_NOEND: never. */
+extern TimestampTz segment_deadline_next(int32 id, TimestampTz clock, Snapshot snapshot);
+
 /* Delete the buckets that have begun by this instant; DT_NOEND: all. */
 extern void segment_deadline_delete(int32 id, TimestampTz until);
 

@@ -21,6 +21,9 @@ typedef struct SegmentEntry
 	List	   *options;		/* of "name=value" char *, as given in WITH */
 } SegmentEntry;
 
+/* Does the worker refresh it?  WITH (auto_refresh = off) says no. */
+extern bool segment_catalog_is_automatic(const SegmentEntry *entry);
+
 /* The next segment id (from the sequence). */
 extern int32 segment_catalog_next_id(void);
 

@@ -19,6 +19,7 @@
 #include "catalog/namespace.h"
 #include "commands/sequence.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -29,7 +30,7 @@
 #include "catalog/state.h"
 #include "compat.h"
 
-#define STATE_COLUMNS 11
+#define STATE_COLUMNS 16
 #define EPOCH_COLUMNS 4
 
 Oid
@@ -84,6 +85,12 @@ read_state(HeapTuple tuple, TupleDesc desc, SegmentState *state)
 	state->refreshedAt = DatumGetTimestampTz(values[8]);
 	state->due = DatumGetTimestampTz(values[9]);
 	state->message = nulls[10] ? NULL : TextDatumGetCString(values[10]);
+	/* as it is stored: most readers find none, and some do not look */
+	state->rest = nulls[11] ? (Datum) 0 : datumCopy(values[11], false, -1);
+	state->total = DatumGetInt64(values[12]);
+	state->since = DatumGetTimestampTz(values[13]);
+	state->failures = DatumGetInt32(values[14]);
+	state->retryAt = DatumGetTimestampTz(values[15]);
 	state->tid = tuple->t_self;
 }
 
@@ -105,6 +112,12 @@ form_state(const SegmentState *state, TupleDesc desc)
 	values[9] = TimestampTzGetDatum(state->due);
 	nulls[10] = state->message == NULL;
 	values[10] = nulls[10] ? (Datum) 0 : CStringGetTextDatum(state->message);
+	nulls[11] = state->rest == (Datum) 0;
+	values[11] = state->rest;
+	values[12] = Int64GetDatum(state->total);
+	values[13] = TimestampTzGetDatum(state->since);
+	values[14] = Int32GetDatum(state->failures);
+	values[15] = TimestampTzGetDatum(state->retryAt);
 	return heap_form_tuple(desc, values, nulls);
 }
 

@@ -21,6 +21,7 @@
 #include "utils/snapshot.h"
 
 #define SEGMENT_BUILT	'b'
+#define SEGMENT_BUILDING 'p'	/* built but for "rest" */
 #define SEGMENT_UNBUILT 'u'
 #define SEGMENT_FAILED	'f'
 
@@ -37,6 +38,12 @@ typedef struct SegmentState
 	TimestampTz refreshedAt;
 	TimestampTz due;			/* when everybody may change; DT_NOEND: never */
 	char	   *message;		/* NULL if none */
+	Datum		rest;			/* segment.bitmap: the subjects that the base
+								 * does not stand for; 0: none */
+	int64		total;			/* how many they were at first */
+	TimestampTz since;			/* when that was */
+	int32		failures;		/* refreshes that failed in a row */
+	TimestampTz retryAt;		/* the worker leaves it alone until then */
 	ItemPointerData tid;		/* of the row; invalid: not stored yet */
 } SegmentState;
 

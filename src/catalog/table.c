@@ -73,6 +73,17 @@ segment_catalog_next_id(void)
 	return (int32) nextval_internal(require_relation("segment_id_seq"), false);
 }
 
+bool
+segment_catalog_is_automatic(const SegmentEntry *entry)
+{
+	ListCell   *lc;
+
+	foreach(lc, entry->options)
+		if (strcmp(lfirst(lc), "auto_refresh=off") == 0)
+		return false;
+	return true;
+}
+
 static Datum
 strings_to_array(List *strings)
 {

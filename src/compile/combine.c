@@ -105,7 +105,21 @@ widen(Expr *expr, Oid type)
 								 list_make1(expr), InvalidOid, InvalidOid, COERCE_IMPLICIT_CAST);
 }
 
-/* column = ANY (ids), or ids @> column */
+/* column op bound, which an index on the column can serve */
+static Node *
+bound_qual(Var *column, const char *name, int64 bound)
+{
+	return (Node *) make_opclause(OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString(pstrdup(name))),
+												   column->vartype, INT8OID),
+								  BOOLOID, false, (Expr *) copyObject(column),
+								  (Expr *) makeConst(INT8OID, -1, InvalidOid, 8, Int64GetDatum(bound), false, FLOAT8PASSBYVAL),
+								  InvalidOid, InvalidOid);
+}
+
+/*
+ * column = ANY (ids), or ids @> column.  The latter knows no index, but all ids
+ * of one step of a refresh lie in a window.
+ */
 static Node *
 subset_qual(CombineContext *context, Var *column)
 {
@@ -126,8 +140,11 @@ subset_qual(CombineContext *context, Var *column)
 	}
 	opno = OpernameGetOprid(list_make2(makeString("segment"), makeString("@>")),
 							context->ids->consttype, INT8OID);
-	return (Node *) make_opclause(opno, BOOLOID, false, (Expr *) context->ids,
-								  widen((Expr *) column, column->vartype), InvalidOid, InvalidOid);
+	return (Node *) make_ands_explicit(list_make3(
+												  bound_qual(column, ">=", segment_bitmap_min(context->subset)),
+												  bound_qual(column, "<=", segment_bitmap_max(context->subset)),
+												  make_opclause(opno, BOOLOID, false, (Expr *) context->ids,
+																widen((Expr *) column, column->vartype), InvalidOid, InvalidOid)));
 }
 
 /* ---- aggregates grouped by subject ---- */

@@ -452,8 +452,8 @@ segmentation_standing(PG_FUNCTION_ARGS)
 	Oid			viewId = PG_GETARG_OID(0);
 	SegmentStanding *standing;
 	TupleDesc	desc;
-	Datum		values[9];
-	bool		nulls[9] = {false};
+	Datum		values[14];
+	bool		nulls[14] = {false};
 	const char *state;
 	const char *reason;
 
@@ -466,6 +466,7 @@ segmentation_standing(PG_FUNCTION_ARGS)
 	standing = segment_read_standing(viewId);
 	state = !standing->hasState || standing->state.fingerprint != standing->fingerprint ? "unbuilt" :
 		standing->state.status == SEGMENT_BUILT ? "built" :
+		standing->state.status == SEGMENT_BUILDING ? "building" :
 		standing->state.status == SEGMENT_FAILED ? "failed" : "unbuilt";
 	if (standing->entry != NULL && !standing->entry->enabled)
 		state = "disabled";
@@ -485,9 +486,18 @@ segmentation_standing(PG_FUNCTION_ARGS)
 		/* it may quote a row */
 		nulls[8] = standing->state.message == NULL || !segment_compat_owns(viewId, GetUserId());
 		values[8] = nulls[8] ? (Datum) 0 : CStringGetTextDatum(standing->state.message);
+		nulls[9] = nulls[10] = nulls[11] = standing->state.rest == (Datum) 0;
+		if (!nulls[9])
+			values[9] = Int64GetDatum(segment_bitmap_cardinality(segment_bitmap_from_datum(standing->state.rest)));
+		values[10] = Int64GetDatum(standing->state.total);
+		values[11] = TimestampTzGetDatum(standing->state.since);
+		values[12] = Int32GetDatum(standing->state.failures);
+		values[13] = TimestampTzGetDatum(standing->state.retryAt);
+		nulls[13] = standing->state.failures == 0;
 	}
 	else
-		nulls[2] = nulls[5] = nulls[6] = nulls[7] = nulls[8] = true;
+		for (int i = 0; i < lengthof(nulls); i++)
+			nulls[i] = i == 2 || i >= 5;
 	nulls[3] = standing->pending == NULL || standing->full == FULL_EVERYBODY;
 	values[3] = nulls[3] ? (Datum) 0 : Int64GetDatum(segment_bitmap_cardinality(standing->pending));
 	nulls[4] = !OidIsValid(standing->untracked);

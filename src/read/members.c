@@ -80,6 +80,10 @@ typedef struct Result
 	SegmentStanding *standing;	/* NULL: not looked at yet */
 	const SegmentBitmap *members;	/* NULL: not known yet */
 	CachedBase *base;			/* pinned, if members is its set */
+	const SegmentBitmap *window;	/* right for ids of first .. last; NULL:
+									 * nothing known */
+	int64		first;
+	int64		last;
 	int			lookups;
 } Result;
 
@@ -88,6 +92,8 @@ typedef struct ResultSet
 {
 	SnapshotData snapshot;		/* content only: xip and subxip are copies */
 	TimestampTz clock;
+	bool		refreshed;		/* results as of the last refresh, see
+								 * segmentation.read */
 	bool		valid;
 	MemoryContext context;
 	HTAB	   *results;
@@ -318,6 +324,13 @@ register_callbacks(void)
 	callbacks_registered = true;
 }
 
+/* Are bases read as they are?  Never within a refresh or an evaluation. */
+static bool
+reads_refreshed(void)
+{
+	return segment_guc_read == SEGMENT_READ_REFRESHED && clock_override == 0;
+}
+
 static ResultSet *
 make_result_set(Snapshot snapshot, TimestampTz clock)
 {
@@ -338,6 +351,7 @@ make_result_set(Snapshot snapshot, TimestampTz clock)
 		memcpy(set->snapshot.subxip, snapshot->subxip, snapshot->subxcnt * sizeof(TransactionId));
 	}
 	set->clock = clock;
+	set->refreshed = reads_refreshed();
 	set->valid = true;
 	set->context = context;
 	set->results = hash_create("segment results", 16, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -379,7 +393,7 @@ current_result_set(void)
 	foreach(lc, result_sets)
 	{
 		set = lfirst(lc);
-		if (set->valid && set->clock == clock && same_snapshot(&set->snapshot, snapshot))
+		if (set->valid && set->clock == clock && set->refreshed == reads_refreshed() && same_snapshot(&set->snapshot, snapshot))
 		{
 			set->used = ++use_counter;
 			return set;
@@ -405,6 +419,7 @@ get_result(ResultSet *set, Oid viewId)
 		result->standing = NULL;
 		result->members = NULL;
 		result->base = NULL;
+		result->window = NULL;
 		result->lookups = 0;
 	}
 	return result;
@@ -601,7 +616,7 @@ check_base(const SegmentStanding *standing)
 		return FULL_UNBUILT;
 	if (state->status == SEGMENT_FAILED)
 		return FULL_FAILED;
-	if (state->status != SEGMENT_BUILT || state->epoch == 0)
+	if ((state->status != SEGMENT_BUILT && state->status != SEGMENT_BUILDING) || state->epoch == 0)
 		return FULL_UNBUILT;
 	return FULL_NOT;
 }
@@ -676,7 +691,8 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 	if (standing->full != FULL_NOT)
 		return;
 
-	standing->pending = segment_bitmap_create();
+	standing->pending = standing->state.rest ? segment_bitmap_from_datum(standing->state.rest) :
+		segment_bitmap_create();
 	standing->full = check_clock(standing);
 	if (standing->full != FULL_NOT)
 		return;
@@ -693,9 +709,23 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 		standing->full = FULL_MANY;
 }
 
+/* Read the base as it is, if it is complete; else the segment stands as for any reader. */
+static void
+find_refreshed_standing(SegmentStanding *standing, ResultSet *set, bool broken)
+{
+	standing->hasState = read_state(standing->entry, &standing->state, &standing->epoch);
+	if (broken || check_base(standing) != FULL_NOT || standing->state.status != SEGMENT_BUILT)
+	{
+		find_standing(standing, set, broken);
+		return;
+	}
+	standing->clock = standing->epoch.clock;
+	standing->pending = segment_bitmap_create();
+}
+
 /* Find out where a segment stands; in CurrentMemoryContext. */
 static SegmentStanding *
-make_standing(ResultSet *set, Oid viewId)
+make_standing(ResultSet *set, Oid viewId, bool refreshed)
 {
 	Closure		closure = {NIL, NIL, false};
 	SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
@@ -706,7 +736,10 @@ make_standing(ResultSet *set, Oid viewId)
 	standing->closure = closure.compiled;
 	standing->entries = closure.entries;
 	standing->fingerprint = closure_fingerprint(&closure);
-	find_standing(standing, set, closure.broken);
+	if (refreshed)
+		find_refreshed_standing(standing, set, closure.broken);
+	else
+		find_standing(standing, set, closure.broken);
 	return standing;
 }
 
@@ -717,7 +750,7 @@ get_standing(ResultSet *set, Result *result)
 	{
 		MemoryContext old = MemoryContextSwitchTo(set->context);
 
-		result->standing = make_standing(set, result->viewId);
+		result->standing = make_standing(set, result->viewId, set->refreshed);
 		MemoryContextSwitchTo(old);
 	}
 	return result->standing;
@@ -732,7 +765,7 @@ segment_read_standing(Oid viewId)
 	set->busy++;
 	PG_TRY();
 	{
-		standing = make_standing(set, viewId);
+		standing = make_standing(set, viewId, false);
 	}
 	PG_FINALLY();
 	{
@@ -830,15 +863,17 @@ segment_read_remember(Oid viewId, const SegmentBitmap *members)
 	MemoryContextSwitchTo(old);
 }
 
-/* The standing as the result set keeps it. */
-static SegmentStanding *
-standing_in_set(ResultSet *set, Oid viewId)
+void
+segment_read_remember_window(Oid viewId, const SegmentBitmap *members, int64 first, int64 last)
 {
+	ResultSet  *set = current_result_set();
+	Result	   *result = get_result(set, viewId);
 	MemoryContext old = MemoryContextSwitchTo(set->context);
-	SegmentStanding *standing = segment_read_standing(viewId);
 
+	result->window = segment_bitmap_extract(members, first, last);
+	result->first = first;
+	result->last = last;
 	MemoryContextSwitchTo(old);
-	return standing;
 }
 
 int64
@@ -854,7 +889,16 @@ segment_read_size(Oid viewId)
 		 * through a lookup of the standing alone: most reads need nothing
 		 * else
 		 */
-		standing = result->standing ? result->standing : (result->standing = standing_in_set(set, viewId));
+		set->busy++;
+		PG_TRY();
+		{
+			standing = get_standing(set, result);
+		}
+		PG_FINALLY();
+		{
+			set->busy--;
+		}
+		PG_END_TRY();
 		if (standing->full == FULL_NOT && segment_bitmap_is_empty(standing->pending))
 			return standing->state.size;
 	}
@@ -890,6 +934,8 @@ segment_read_contains(Oid viewId, int64 subject)
 
 	if (subject < 0)
 		return false;
+	if (result->window != NULL && subject >= result->first && subject <= result->last)
+		return segment_bitmap_contains(result->window, subject);
 	if (result->members == NULL && ++result->lookups > MAX_SINGLE_LOOKUPS)
 		segment_read_members(viewId);
 	if (result->members != NULL)

@@ -82,8 +82,13 @@ extern TimestampTz segment_read_set_clock(TimestampTz clock);
  */
 extern const SegmentBitmap *segment_read_members(Oid viewId);
 
-/* The same, already known by evaluation: what a refresh found for its snapshot. */
+/*
+ * The same, already known by evaluation: what a refresh found for its snapshot.
+ * The window variant: members are right for ids of first .. last, both
+ * inclusive; they serve single lookups.
+ */
 extern void segment_read_remember(Oid viewId, const SegmentBitmap *members);
+extern void segment_read_remember_window(Oid viewId, const SegmentBitmap *members, int64 first, int64 last);
 
 extern int64 segment_read_size(Oid viewId);
 extern bool segment_read_contains(Oid viewId, int64 subject);

@@ -50,12 +50,9 @@
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "rewrite/rewriteManip.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "read/read.h"
 #include "refresh/ahead.h"
 #include "testing.h"
 
@@ -79,7 +76,7 @@ segment_ahead_same_settings(const SegmentEntry *a, const SegmentEntry *b)
 }
 
 bool
-segment_ahead_reads_clock(const Work *item)
+segment_ahead_reads_clock(const SegmentWork *item)
 {
 	ListCell   *lc;
 
@@ -91,7 +88,7 @@ segment_ahead_reads_clock(const Work *item)
 
 /* Can the flips of an inner segment be evaluated along with the outer one's? */
 static bool
-flips_along(const Work *item, const SegmentCompiled *inner, const SegmentEntry *entry)
+flips_along(const SegmentWork *item, const SegmentCompiled *inner, const SegmentEntry *entry)
 {
 	return inner->owner == item->standing->compiled->owner && entry != NULL &&
 		segment_ahead_same_settings(item->standing->entry, entry);
@@ -99,7 +96,7 @@ flips_along(const Work *item, const SegmentCompiled *inner, const SegmentEntry *
 
 /* The segment with the flips of those it refers to, as far as one query can see them. */
 static SegmentCompiled *
-with_inner_flips(const Work *item)
+with_inner_flips(const SegmentWork *item)
 {
 	const SegmentStanding *standing = item->standing;
 	SegmentCompiled *copy = palloc(sizeof(SegmentCompiled));
@@ -129,7 +126,7 @@ with_inner_flips(const Work *item)
 
 /* The flips that the query of the group could not tell: those of inner segments of other owners. */
 static void
-find_inner_flips(const Work *item, SegmentDeadlines *deadlines, const SegmentBitmap *subset, TimestampTz at)
+find_inner_flips(const SegmentWork *item, SegmentDeadlines *deadlines, const SegmentBitmap *subset, TimestampTz at)
 {
 	const SegmentStanding *standing = item->standing;
 	ListCell   *lc;
@@ -147,9 +144,8 @@ find_inner_flips(const Work *item, SegmentDeadlines *deadlines, const SegmentBit
 
 /* When may the clock change everybody, after an instant?  "limit", if not before. */
 static TimestampTz
-next_instant(const Work *item, TimestampTz after, TimestampTz limit)
+next_instant(const SegmentStanding *standing, TimestampTz after, TimestampTz limit)
 {
-	const SegmentStanding *standing = item->standing;
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -175,9 +171,10 @@ clip(SegmentDeadlines *deadlines, TimestampTz end)
 }
 
 static void
-run_look(SegmentLook *look)
+run_look(void *arg)
 {
-	Work	   *first = linitial(look->group);
+	SegmentLook *look = arg;
+	SegmentWork *first = linitial(look->group);
 	List	   *compiled = NIL;
 	bool		timed = false;
 	ListCell   *lc;
@@ -194,71 +191,37 @@ run_look(SegmentLook *look)
 		return;
 	foreach(lc, look->group)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 
 		find_inner_flips(item, &look->deadlines[i], look->subset, look->at);
-		look->nexts[i] = next_instant(item, look->at, look->subset == NULL ? DT_NOEND : item->due);
+		look->nexts[i] = next_instant(item->standing, look->at, item->full || item->restart || look->subset == NULL ? DT_NOEND : item->due);
 		clip(&look->deadlines[i], look->nexts[i]);
 		i++;
 	}
 }
 
-/* The error that a subtransaction ended with, unless it is not the segment's: a cancel, say. */
-static char *
-take_error(MemoryContext context)
-{
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	RollbackAndReleaseCurrentSubTransaction();
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-		error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE || error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
-		ReThrowError(error);
-	return pstrdup(error->message);
-}
-
 bool
-segment_ahead_look(SegmentLook *look)
+segment_ahead_look(SegmentLook *look, char **message)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	int			n = list_length(look->group);
 
 	look->members = palloc0(sizeof(SegmentBitmap *) * n);
 	look->deadlines = palloc0(sizeof(SegmentDeadlines) * n);
 	look->nexts = palloc(sizeof(TimestampTz) * n);
-	look->message = NULL;
 	for (int i = 0; i < n; i++)
 		look->nexts[i] = DT_NOEND;
-	BeginInternalSubTransaction("segment refresh");
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		run_look(look);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		look->message = take_error(context);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return look->message == NULL;
+	return segment_refresh_try(run_look, look, message);
 }
 
 /* When the bounds of max_staleness end; DT_NOEND: nothing is bounded so. */
 static TimestampTz
-staleness_end(const Work *item, TimestampTz clock)
+staleness_end(const SegmentStanding *standing, TimestampTz clock)
 {
 	TimestampTz end = DT_NOEND;
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	forboth(lc, item->standing->closure, lc2, item->standing->entries)
+	forboth(lc, standing->closure, lc2, standing->entries)
 		if (((SegmentCompiled *) lfirst(lc))->opaqueClock)
 		end = Min(end, segment_read_staleness_end(lfirst(lc2), clock));
 	return end;
@@ -272,7 +235,7 @@ segment_ahead_take(const SegmentLook *look)
 
 	foreach(lc, look->group)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 
 		item->truth = look->members[i];
 		item->deadlines = look->deadlines[i];
@@ -282,8 +245,8 @@ segment_ahead_take(const SegmentLook *look)
 			item->due = look->at;
 			item->prepared = true;
 		}
-		else if (item->full)
-			item->due = Min(look->nexts[i], staleness_end(item, look->at));
+		else if (item->full || item->restart)
+			item->due = Min(look->nexts[i], staleness_end(item->standing, look->at));
 		item->next = Min(look->nexts[i], item->due);
 		item->spare = item->next < item->due;
 		i++;
@@ -294,14 +257,14 @@ segment_ahead_take(const SegmentLook *look)
 
 /* Does the next stage of an item need an evaluation of everybody?  "due" then moves on. */
 static bool
-is_for_everybody(const Work *item)
+is_for_everybody(const SegmentWork *item)
 {
 	return item->next >= item->due;
 }
 
 /* Is there a stage that has to be, or is worth being, evaluated ahead?  It begins at item->next then. */
 static bool
-has_stage(Work *item, TimestampTz clock)
+has_stage(SegmentWork *item, TimestampTz clock)
 {
 	if (item->failure != NULL || item->prepared || !segment_ahead_reads_clock(item))
 		return false;
@@ -309,20 +272,19 @@ has_stage(Work *item, TimestampTz clock)
 		return !SEGMENT_MUTANT("one_stage");
 
 	/* everybody, for one instant that comes near, unless that has been done */
-	if (item->spare || item->due <= clock || item->due - clock > AHEAD)
-		return false;
-	if (staleness_end(item, clock) != DT_NOEND)
+	if (item->rest != NULL || item->spare || item->due <= clock || item->due - clock > AHEAD ||
+		staleness_end(item->standing, clock) != DT_NOEND)
 		return false;
 	if (item->next == 0)
 	{
-		item->next = next_instant(item, clock, item->due);
+		item->next = next_instant(item->standing, clock, item->due);
 		item->spare = item->next < item->due;
 	}
 	return is_for_everybody(item);
 }
 
 static bool
-same_stage(const Work *a, const Work *b)
+same_stage(const SegmentWork *a, const SegmentWork *b)
 {
 	return a->next == b->next && is_for_everybody(a) == is_for_everybody(b) &&
 		a->standing->compiled->owner == b->standing->compiled->owner &&
@@ -331,7 +293,7 @@ same_stage(const Work *a, const Work *b)
 
 /* Members at the clock of the refresh. */
 static SegmentBitmap *
-members_now(Work *item)
+members_now(SegmentWork *item)
 {
 	if (item->truth != NULL)
 		return item->truth;
@@ -342,7 +304,7 @@ members_now(Work *item)
 
 /* Known to other segments that read this one at the same instant. */
 static void
-remember_at(const Work *item, const SegmentBitmap *members, TimestampTz at)
+remember_at(const SegmentWork *item, const SegmentBitmap *members, TimestampTz at)
 {
 	TimestampTz outer = segment_read_set_clock(at);
 
@@ -352,7 +314,7 @@ remember_at(const Work *item, const SegmentBitmap *members, TimestampTz at)
 
 /* Write down what a stage says of one item. */
 static void
-take_stage(Work *item, const SegmentLook *look, int i)
+take_stage(SegmentWork *item, const SegmentLook *look, int i)
 {
 	SegmentStage *stage = palloc(sizeof(SegmentStage));
 	const SegmentDeadlines *found = &look->deadlines[i];
@@ -361,7 +323,7 @@ take_stage(Work *item, const SegmentLook *look, int i)
 	stage->ids = segment_bitmap_copy(look->members[i]);
 	segment_bitmap_xor(stage->ids, members_now(item));
 	if (look->subset != NULL)
-		segment_bitmap_and(stage->ids, item->standing->pending);
+		segment_bitmap_and(stage->ids, item->todo);
 	if (!segment_bitmap_is_empty(stage->ids) && !SEGMENT_MUTANT("no_difference"))
 		item->steps = lappend(item->steps, stage);
 	for (size_t j = 0; j < found->n && !SEGMENT_MUTANT("no_later_flips"); j++)
@@ -376,20 +338,23 @@ take_stage(Work *item, const SegmentLook *look, int i)
 	}
 }
 
-/* Nothing is known from this instant on. */
+/* Nothing is known from this instant on; that is written down, so that the worker does not try again and again. */
 static void
-give_up(Work *item, TimestampTz at)
+give_up(SegmentWork *item, TimestampTz at, const char *message)
 {
+	(void) members_now(item);
 	item->due = Min(item->due, at);
 	item->prepared = true;
+	item->remark = psprintf("could not be evaluated ahead of %s: %s", timestamptz_to_str(at), message);
 }
 
 static void
 evaluate_stage(List *group)
 {
-	Work	   *first = linitial(group);
+	SegmentWork *first = linitial(group);
 	SegmentLook look = {.group = group,.at = first->next};
 	SegmentBitmap *subset = NULL;
+	char	   *message;
 	ListCell   *lc;
 	int			i = 0;
 
@@ -397,14 +362,14 @@ evaluate_stage(List *group)
 	{
 		subset = segment_bitmap_create();
 		foreach(lc, group)
-			segment_bitmap_or(subset, ((Work *) lfirst(lc))->standing->pending);
+			segment_bitmap_or(subset, ((SegmentWork *) lfirst(lc))->todo);
 	}
 	look.subset = subset;
-	if (segment_ahead_look(&look))
+	if (segment_ahead_look(&look, &message))
 		foreach(lc, group)
 			take_stage(lfirst(lc), &look, i++);
 	else if (list_length(group) == 1)
-		give_up(first, look.at);
+		give_up(first, look.at, message);
 	else
 		foreach(lc, group)
 			evaluate_stage(list_make1(lfirst(lc)));
@@ -419,7 +384,7 @@ next_group(List *items, int level, TimestampTz clock)
 
 	foreach(lc, items)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 
 		if (item->level == level && has_stage(item, clock) &&
 			(group == NIL || same_stage(linitial(group), item)))
@@ -435,7 +400,7 @@ segment_ahead_prepare(List *items, TimestampTz clock)
 	ListCell   *lc;
 
 	foreach(lc, items)
-		levels = Max(levels, ((Work *) lfirst(lc))->level);
+		levels = Max(levels, ((SegmentWork *) lfirst(lc))->level);
 	for (int level = 0; level <= levels; level++)
 	{
 		List	   *group;
@@ -451,22 +416,35 @@ segment_ahead_prepare(List *items, TimestampTz clock)
 			INSTR_TIME_SET_CURRENT(duration);
 			INSTR_TIME_SUBTRACT(duration, start);
 			foreach(lc, group)
-				((Work *) lfirst(lc))->cost += INSTR_TIME_GET_MILLISEC(duration) / list_length(group);
+				((SegmentWork *) lfirst(lc))->cost += INSTR_TIME_GET_MILLISEC(duration) / list_length(group);
 		}
 	}
+}
+
+TimestampTz
+segment_ahead_due(const SegmentStanding *standing, TimestampTz now)
+{
+	TimestampTz due = standing->state.due;
+	TimestampTz next;
+
+	if (due == DT_NOEND || standing->state.message != NULL || staleness_end(standing, due) != DT_NOEND)
+		return due;
+	next = next_instant(standing, Max(standing->epoch.clock, now), due);
+	return next < due ? next : due - AHEAD;
 }
 
 /* ---- writing ---- */
 
 void
-segment_ahead_store(const Work *item, TimestampTz clock)
+segment_ahead_store(const SegmentWork *item, TimestampTz clock)
 {
 	int32		id = item->standing->entry->id;
 	ListCell   *lc;
 
 	if (!segment_ahead_reads_clock(item))
 		return;
-	segment_deadline_delete(id, item->full ? DT_NOEND : clock);
+	/* those that were due and were not looked at are in the rest */
+	segment_deadline_delete(id, item->full || item->restart ? DT_NOEND : clock);
 	CommandCounterIncrement();	/* what was deleted is not to be found again */
 	segment_deadline_store(id, &item->deadlines, clock);
 	foreach(lc, item->steps)

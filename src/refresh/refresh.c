@@ -70,10 +70,32 @@
 #include "read/read.h"
 #include "refresh/ahead.h"
 #include "refresh/refresh.h"
+#include "refresh/work.h"
 #include "testing.h"
 
 /* Segments evaluated by one query: a query has at most 1,664 columns, and each may have two. */
 #define MAX_GROUP 500
+
+/* A failed segment is tried again at least this often. */
+#define MAX_RETRY_SECONDS INT64CONST(300)
+
+/*
+ * Segments that any change makes pending as a whole are refreshed automatically
+ * after this many times what that costs, so that they take a tenth of the time
+ * and the others stay fresh; at the latest after so long.
+ */
+#define PACE 10
+#define MAX_PACE_SECONDS INT64CONST(300)
+
+/* What is refreshed in one transaction: segments of one subject table. */
+typedef struct Round
+{
+	Oid			subject;
+	List	   *viewIds;
+	int64		budget;			/* subjects to evaluate; 0: no limit */
+	bool		automatic;		/* by the worker: what failed has to wait */
+	bool		rebuild;		/* whatever is stored is worth nothing */
+} Round;
 
 /* ---- lock and order ---- */
 
@@ -136,20 +158,20 @@ keep_snapshot(Snapshot snapshot)
 	MemoryContextSwitchTo(old);
 }
 
-static Work *
+static SegmentWork *
 find_item(List *items, Oid viewId)
 {
 	ListCell   *lc;
 
 	foreach(lc, items)
-		if (((Work *) lfirst(lc))->viewId == viewId)
+		if (((SegmentWork *) lfirst(lc))->viewId == viewId)
 		return lfirst(lc);
 	return NULL;
 }
 
 /* Inner segments are refreshed before those that refer to them. */
 static int
-find_level(Work *item, List *items)
+find_level(SegmentWork *item, List *items)
 {
 	const SegmentCompiled *compiled = item->standing->compiled;
 	ListCell   *lc;
@@ -160,7 +182,7 @@ find_level(Work *item, List *items)
 	item->level = 0;
 	foreach(lc, compiled->inner)
 	{
-		Work	   *inner = find_item(items, lfirst_oid(lc));
+		SegmentWork *inner = find_item(items, lfirst_oid(lc));
 
 		if (inner != NULL)
 			item->level = Max(item->level, find_level(inner, items) + 1);
@@ -172,11 +194,48 @@ find_level(Work *item, List *items)
 
 /* Can these two be evaluated by one query? */
 static bool
-same_group(const Work *a, const Work *b)
+same_group(const SegmentWork *a, const SegmentWork *b)
 {
-	return a->level == b->level && a->full == b->full &&
+	return a->level == b->level && a->full == b->full && a->windowed == b->windowed &&
 		a->standing->compiled->owner == b->standing->compiled->owner &&
 		segment_ahead_same_settings(a->standing->entry, b->standing->entry);
+}
+
+bool
+segment_refresh_try(void (*what) (void *arg), void *arg, char **message)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction("segment refresh");
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		what(arg);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		/* a cancel is not a failure of the segment */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+			error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE || error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
+			ReThrowError(error);
+		*message = pstrdup(error->message);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
 }
 
 /* Evaluate a group; false, with *message, when it fails.  blind: without its deadlines. */
@@ -187,18 +246,15 @@ try_evaluate(List *group, TimestampTz clock, bool blind, char **message)
 	SegmentBitmap *subset = NULL;
 	ListCell   *lc;
 
-	if (!((Work *) linitial(group))->full)
+	if (!((SegmentWork *) linitial(group))->full)
 	{
 		subset = segment_bitmap_create();
 		foreach(lc, group)
-			segment_bitmap_or(subset, ((Work *) lfirst(lc))->standing->pending);
+			segment_bitmap_or(subset, ((SegmentWork *) lfirst(lc))->todo);
 	}
 	look.subset = subset;
-	if (!segment_ahead_look(&look))
-	{
-		*message = look.message;
+	if (!segment_ahead_look(&look, message))
 		return false;
-	}
 	segment_ahead_take(&look);
 	return true;
 }
@@ -209,7 +265,7 @@ try_evaluate(List *group, TimestampTz clock, bool blind, char **message)
  * good, but for no later clock.
  */
 static void
-evaluate_blindly(Work *item, TimestampTz clock, char *message)
+evaluate_blindly(SegmentWork *item, TimestampTz clock, char *message)
 {
 	char	   *second;
 
@@ -242,28 +298,63 @@ evaluate_group(List *group, TimestampTz clock)
 	INSTR_TIME_SET_CURRENT(duration);
 	INSTR_TIME_SUBTRACT(duration, start);
 	foreach(lc, group)
-		((Work *) lfirst(lc))->cost = INSTR_TIME_GET_MILLISEC(duration) / list_length(group);
+		((SegmentWork *) lfirst(lc))->cost = INSTR_TIME_GET_MILLISEC(duration) / list_length(group);
 }
 
-/* truth := all members, from what was evaluated */
+/* truth := what is to be stored, from what was evaluated */
 static void
-complete(Work *item)
+complete(SegmentWork *item)
 {
 	SegmentBitmap *members;
 
 	if (item->truth == NULL || item->full)
 		return;
 	members = segment_bitmap_copy(item->base);
-	segment_bitmap_andnot(members, item->standing->pending);
+	segment_bitmap_andnot(members, item->todo);
 	/* the query looked at the pending subjects of the whole group */
-	segment_bitmap_and(item->truth, item->standing->pending);
+	segment_bitmap_and(item->truth, item->todo);
 	segment_bitmap_or(members, item->truth);
 	item->truth = members;
 }
 
-/* Evaluate all items, level by level, a query per owner and settings. */
+/* Let the segments that refer to this one read what is known of it now. */
 static void
-evaluate_items(List *items, TimestampTz clock)
+remember(SegmentWork *item, SegmentWindow window)
+{
+	if (item->failure != NULL)
+		return;
+	if (item->rest != NULL)
+		segment_read_remember_window(item->viewId, item->truth ? item->truth : item->base, window.first, window.last);
+	else if (item->truth != NULL)
+		segment_read_remember(item->viewId, item->truth);
+}
+
+/* Evaluate these items of one level, a query per owner and settings. */
+static void
+evaluate_level(List *rest, TimestampTz clock)
+{
+	ListCell   *lc;
+
+	while (rest != NIL)
+	{
+		List	   *group = NIL;
+		List	   *others = NIL;
+
+		foreach(lc, rest)
+			if (list_length(group) < MAX_GROUP && same_group(linitial(rest), lfirst(lc)))
+			group = lappend(group, lfirst(lc));
+		else
+			others = lappend(others, lfirst(lc));
+		evaluate_group(group, clock);
+		foreach(lc, group)
+			complete(lfirst(lc));
+		rest = others;
+	}
+}
+
+/* Evaluate what is to be evaluated of all items, level by level. */
+static void
+evaluate_items(List *items, SegmentWindow window, TimestampTz clock)
 {
 	int			levels = 0;
 	ListCell   *lc;
@@ -272,45 +363,34 @@ evaluate_items(List *items, TimestampTz clock)
 		levels = Max(levels, find_level(lfirst(lc), items));
 	for (int level = 0; level <= levels; level++)
 	{
-		List	   *rest = NIL;
+		List	   *now = NIL;
 
 		foreach(lc, items)
 		{
-			Work	   *item = lfirst(lc);
+			SegmentWork *item = lfirst(lc);
 
-			if (item->level == level &&
-				(item->full || !segment_bitmap_is_empty(item->standing->pending)))
-				rest = lappend(rest, item);
+			if (item->level == level && (item->full || !segment_bitmap_is_empty(item->todo)))
+				now = lappend(now, item);
 		}
-		while (rest != NIL)
-		{
-			List	   *group = NIL;
-			List	   *others = NIL;
-
-			foreach(lc, rest)
-				if (list_length(group) < MAX_GROUP && same_group(linitial(rest), lfirst(lc)))
-				group = lappend(group, lfirst(lc));
-			else
-				others = lappend(others, lfirst(lc));
-			evaluate_group(group, clock);
-			foreach(lc, group)
-			{
-				Work	   *item = lfirst(lc);
-
-				complete(item);
-				if (item->truth != NULL)
-					segment_read_remember(item->viewId, item->truth);
-			}
-			rest = others;
-		}
+		evaluate_level(now, clock);
+		foreach(lc, items)
+			if (((SegmentWork *) lfirst(lc))->level == level)
+			remember(lfirst(lc), window);
 	}
 }
 
 /* ---- writing ---- */
 
+/* When a segment that has failed so often in a row is tried again: after 1 s, 2 s, 4 s, ... 5 min. */
+static TimestampTz
+retry_at(int32 failures)
+{
+	return GetCurrentTimestamp() + Min(INT64CONST(1) << Min(failures - 1, 20), MAX_RETRY_SECONDS) * USECS_PER_SEC;
+}
+
 /* Its base is worth nothing: say why, and let go of its epoch. */
 static void
-store_unbuilt(Work *item, char status, const char *message, TimestampTz clock)
+store_unbuilt(SegmentWork *item, char status, const char *message, TimestampTz clock)
 {
 	SegmentState *state = &item->standing->state;
 
@@ -323,45 +403,85 @@ store_unbuilt(Work *item, char status, const char *message, TimestampTz clock)
 	state->refreshedAt = clock;
 	state->due = DT_NOEND;
 	state->message = message ? pstrdup(message) : NULL;
+	state->rest = (Datum) 0;
+	state->total = 0;
+	state->since = DT_NOBEGIN;
 	if (!item->standing->hasState)
 	{
 		state->version = 0;
 		state->size = 0;
+		state->failures = 0;
 		ItemPointerSetInvalid(&state->tid);
 	}
+	state->failures = status == SEGMENT_FAILED ? state->failures + 1 : 0;
+	state->retryAt = status == SEGMENT_FAILED ? retry_at(state->failures) : DT_NOBEGIN;
 	segment_state_put(state);
+}
+
+/* Write down who is left for the next round, and since when there is somebody. */
+static void
+set_rest(SegmentWork *item)
+{
+	SegmentState *state = &item->standing->state;
+	bool		complete = state->status == SEGMENT_BUILT && state->fingerprint == item->standing->fingerprint;
+
+	state->status = item->rest == NULL || complete ? SEGMENT_BUILT : SEGMENT_BUILDING;
+	if (item->rest == NULL)
+	{
+		state->rest = (Datum) 0;
+		state->total = 0;
+		state->since = DT_NOBEGIN;
+		return;
+	}
+	if (state->rest == (Datum) 0 || item->restart)
+	{
+		state->total = segment_bitmap_cardinality(item->standing->pending);
+		state->since = GetCurrentTimestamp();
+	}
+	if (SEGMENT_MUTANT("no_rest"))
+		item->rest = segment_bitmap_create();
+	segment_bitmap_optimize(item->rest);
+	state->rest = segment_bitmap_to_datum(item->rest);
 }
 
 /* Returns whether the state row had to change. */
 static bool
-store_built(Work *item, int64 epoch, TimestampTz clock)
+store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 {
 	SegmentStanding *standing = item->standing;
 	SegmentState *state = &standing->state;
-	SegmentBitmap *members = item->truth;	/* NULL: nothing was pending */
+	SegmentBitmap *members = item->truth;	/* NULL: nothing was evaluated */
 	bool		changed = members != NULL && !segment_bitmap_equals(members, item->base);
 
-	if (members == NULL && state->epoch == epoch)
+	if (members == NULL && item->rest == NULL && state->epoch == epoch)
 		return false;
-	if (changed)
-		segment_chunk_store(standing->entry->id, item->base, members);
-	state->id = standing->entry->id;
 	if (!standing->hasState)
+	{
+		memset(state, 0, sizeof(SegmentState));
 		ItemPointerSetInvalid(&state->tid);
+	}
+	if (changed)
+	{
+		segment_chunk_store(standing->entry->id, item->base, members);
+		SEGMENT_STOP("chunk_written");
+	}
+	state->id = standing->entry->id;
 	if (changed || !standing->hasState)
 		state->version = segment_state_next_version();
-	state->status = SEGMENT_BUILT;
+	set_rest(item);
 	state->fingerprint = standing->fingerprint;
 	state->epoch = epoch;
 	if (members != NULL)
 	{
 		state->size = segment_bitmap_cardinality(members);
-		state->evaluated = item->full ? -1 : segment_bitmap_cardinality(standing->pending);
+		state->evaluated = item->full ? -1 : segment_bitmap_cardinality(item->todo);
 		state->cost = item->cost;
 	}
 	state->due = item->due;
 	state->refreshedAt = clock;
 	state->message = item->remark;
+	state->failures = 0;
+	state->retryAt = DT_NOBEGIN;
 	segment_state_put(state);
 	if (members != NULL)
 		segment_ahead_store(item, clock);
@@ -379,7 +499,7 @@ choose_epoch(List *items)
 
 	foreach(lc, items)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 
 		if (item->failure != NULL)
 			continue;
@@ -432,9 +552,9 @@ is_idle(List *items)
 
 	foreach(lc, items)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 
-		if (item->failure != NULL || item->truth != NULL || item->standing->full != FULL_NOT)
+		if (item->failure != NULL || item->truth != NULL || item->rest != NULL || item->standing->full != FULL_NOT)
 			return false;
 		if (epoch == -1)
 		{
@@ -566,7 +686,7 @@ make_items(List *viewIds)
 
 	foreach(lc, viewIds)
 	{
-		Work	   *item = palloc0(sizeof(Work));
+		SegmentWork *item = palloc0(sizeof(SegmentWork));
 
 		CHECK_FOR_INTERRUPTS();
 		item->viewId = lfirst_oid(lc);
@@ -585,7 +705,7 @@ find_standings(List *items)
 
 	foreach(lc, items)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
 		item->standing = segment_read_standing(item->viewId);
@@ -594,16 +714,48 @@ find_standings(List *items)
 	}
 }
 
+/*
+ * When those of these segments (SegmentStanding *) that have a base, but are
+ * pending as a whole, are to be refreshed automatically: all at once, since some
+ * may refer to others.
+ */
+static TimestampTz
+pace(List *standings)
+{
+	double		cost = 0;		/* ms */
+	TimestampTz last = DT_NOBEGIN;
+	ListCell   *lc;
+
+	foreach(lc, standings)
+	{
+		SegmentStanding *standing = lfirst(lc);
+
+		if (standing->full != FULL_EVERYBODY)
+			continue;
+		cost += standing->state.cost;
+		last = Max(last, standing->state.refreshedAt);
+	}
+	if (last == DT_NOBEGIN)
+		return last;
+	return last + Min((int64) (cost * PACE * 1000), MAX_PACE_SECONDS * USECS_PER_SEC);
+}
+
 /* Take out of the list what has no base: it says why in segment.status. */
 static List *
-set_aside(List *items, TimestampTz clock)
+set_aside(List *items, const Round *round, TimestampTz clock)
 {
 	List	   *kept = NIL;
+	List	   *standings = NIL;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz paced;
 	ListCell   *lc;
 
 	foreach(lc, items)
+		standings = lappend(standings, ((SegmentWork *) lfirst(lc))->standing);
+	paced = pace(standings);
+	foreach(lc, items)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 		SegmentStanding *standing = item->standing;
 
 		switch (standing->full)
@@ -622,11 +774,21 @@ set_aside(List *items, TimestampTz clock)
 								  "a source is not tracked; ALTER SEGMENT ... ENABLE mends its triggers" :
 								  segment_read_full_reason(standing->full), clock);
 				break;
+			case FULL_FAILED:
+				/* has no epoch, so it can be left alone */
+				if (!round->automatic || standing->state.retryAt <= now)
+					kept = lappend(kept, item);
+				break;
+			case FULL_EVERYBODY:
+				/* what shares its epoch with the others then gets a new one */
+				if (!round->automatic || paced <= now)
+					kept = lappend(kept, item);
+				break;
 			default:
-				item->full = standing->full != FULL_NOT;
-				item->due = item->full ? DT_NOEND : standing->state.due;
 				kept = lappend(kept, item);
 		}
+		item->full = standing->full != FULL_NOT || round->rebuild;
+		item->due = item->full ? DT_NOEND : standing->state.due;
 	}
 	return kept;
 }
@@ -639,7 +801,7 @@ load_bases(List *items)
 
 	foreach(lc, items)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 
 		if (item->full || !segment_bitmap_is_empty(item->standing->pending))
 			item->base = segment_chunk_load(item->standing->entry->id, GetActiveSnapshot());
@@ -659,7 +821,7 @@ check_snapshot(List *items)
 		return;
 	foreach(lc, items)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 		SegmentState latest;
 		bool		found;
 
@@ -673,22 +835,37 @@ check_snapshot(List *items)
 	}
 }
 
-/* Steps 3 and 4, under the active snapshot. */
-static void
-move_forward(List *items, TimestampTz clock)
+/* Is somebody left for the next step? */
+static bool
+is_unfinished(List *items)
+{
+	ListCell   *lc;
+
+	foreach(lc, items)
+		if (((SegmentWork *) lfirst(lc))->rest != NULL && ((SegmentWork *) lfirst(lc))->failure == NULL)
+		return true;
+	return false;
+}
+
+/* Steps 3 and 4, under the active snapshot.  Returns whether something is left for the next step. */
+static bool
+move_forward(List *items, const Round *round, TimestampTz clock)
 {
 	Datum		snapshot = datumCopy(DirectFunctionCall1(pg_current_snapshot, (Datum) 0), false, -1);
 	SegmentEpoch *epoch;
+	SegmentWindow window;
 	ListCell   *lc;
 
 	find_standings(items);
 	check_snapshot(items);
-	items = set_aside(items, clock);
+	items = set_aside(items, round, clock);
 	load_bases(items);
-	evaluate_items(items, clock);
+	window = segment_refresh_divide(items, round->subject, round->budget, clock);
+	evaluate_items(items, window, clock);
 	segment_ahead_prepare(items, clock);
 	if (items == NIL || is_idle(items))
-		return;
+		return false;
+	SEGMENT_STOP("evaluated");
 
 	epoch = choose_epoch(items);
 	if (SEGMENT_MUTANT("late_snapshot"))
@@ -701,9 +878,10 @@ move_forward(List *items, TimestampTz clock)
 	epoch->xid = GetTopFullTransactionId();
 	epoch->clock = clock;
 	segment_epoch_put(epoch);
+	SEGMENT_STOP("epoch_written");
 	foreach(lc, items)
 	{
-		Work	   *item = lfirst(lc);
+		SegmentWork *item = lfirst(lc);
 
 		if (item->failure != NULL)
 		{
@@ -715,23 +893,27 @@ move_forward(List *items, TimestampTz clock)
 		else
 			store_built(item, epoch->id, clock);
 	}
+	SEGMENT_STOP("stored");
+	return is_unfinished(items);
 }
 
 /* The same with the clock in force for all reads of inner segments. */
-static void
-move_forward_at(List *items, TimestampTz clock)
+static bool
+move_forward_at(List *items, const Round *round, TimestampTz clock)
 {
 	TimestampTz outer = segment_read_set_clock(clock);
+	volatile bool more = false;
 
 	PG_TRY();
 	{
-		move_forward(items, clock);
+		more = move_forward(items, round, clock);
 	}
 	PG_FINALLY();
 	{
 		segment_read_set_clock(outer);
 	}
 	PG_END_TRY();
+	return more;
 }
 
 /*
@@ -762,38 +944,34 @@ choose_clock(void)
 	return clock;
 }
 
-static void
-refresh_subject(Oid subject, List *viewIds)
+/* One step for one subject table; true when more is left. */
+static bool
+refresh_subject(const Round *round)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "segment refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	List	   *items;
+	bool		more;
 
-	lock_subject(subject);
+	lock_subject(round->subject);
+	SEGMENT_STOP("locked");
 	AcceptInvalidationMessages();
 	CommandCounterIncrement();
-	items = make_items(viewIds);
+	items = make_items(round->viewIds);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	keep_snapshot(GetActiveSnapshot());
-	move_forward_at(items, choose_clock());
+	more = move_forward_at(items, round, choose_clock());
 	PopActiveSnapshot();
 
 	CommandCounterIncrement();
 	collect_garbage();
+	SEGMENT_STOP("collected");
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
+	return more;
 }
 
 /* ---- what to refresh ---- */
-
-static int
-compare_subjects(const ListCell *a, const ListCell *b)
-{
-	Oid			left = ((const SegmentCompiled *) lfirst(a))->subject;
-	Oid			right = ((const SegmentCompiled *) lfirst(b))->subject;
-
-	return left < right ? -1 : left > right;
-}
 
 /* Lock a segment's view against being dropped or altered; false if it is gone already. */
 static bool
@@ -803,65 +981,225 @@ lock_view(Oid viewId)
 	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(viewId));
 }
 
-/* The segments to refresh, their views locked, compiled, ordered by subject table. */
-static List *
-choose_segments(List *viewIds)
+static int
+compare_rounds(const ListCell *a, const ListCell *b)
 {
-	List	   *chosen = NIL;
+	Oid			left = ((const Round *) lfirst(a))->subject;
+	Oid			right = ((const Round *) lfirst(b))->subject;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Add a segment to the step of its subject table. */
+static List *
+add_to_rounds(List *rounds, Oid subject, Oid viewId)
+{
+	Round	   *round = NULL;
+	ListCell   *lc;
+
+	foreach(lc, rounds)
+		if (((Round *) lfirst(lc))->subject == subject)
+		round = lfirst(lc);
+	if (round == NULL)
+	{
+		round = palloc0(sizeof(Round));
+		round->subject = subject;
+		rounds = lappend(rounds, round);
+	}
+	round->viewIds = list_append_unique_oid(round->viewIds, viewId);
+	return rounds;
+}
+
+/* These segments, their views locked; the caller must own them. */
+static List *
+rounds_of(List *viewIds)
+{
+	List	   *rounds = NIL;
 	ListCell   *lc;
 
 	foreach(lc, viewIds)
 	{
 		(void) lock_view(lfirst_oid(lc));
-		chosen = list_append_unique_ptr(chosen, (void *) segment_catalog_compiled(lfirst_oid(lc), false));
+		rounds = add_to_rounds(rounds, segment_catalog_compiled(lfirst_oid(lc), false)->subject, lfirst_oid(lc));
 		if (!segment_compat_owns(lfirst_oid(lc), GetUserId()))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(lfirst_oid(lc)));
 	}
-	if (viewIds == NIL)
-		foreach(lc, segment_catalog_all())
+	return rounds;
+}
+
+/*
+ * Every segment that the caller owns, of one subject table or (InvalidOid) of
+ * all; with automatic, only those that the worker is to refresh.  With lock,
+ * their views are locked.
+ */
+static List *
+rounds_of_all(Oid subject, bool automatic, bool lock)
+{
+	List	   *rounds = NIL;
+	ListCell   *lc;
+
+	foreach(lc, segment_catalog_all())
 	{
-		Oid			viewId = ((SegmentEntry *) lfirst(lc))->viewId;
+		SegmentEntry *entry = lfirst(lc);
 		const SegmentCompiled *compiled;
 
-		if (!segment_compat_owns(viewId, GetUserId()) || !lock_view(viewId))
+		if (!segment_compat_owns(entry->viewId, GetUserId()) || (automatic && !segment_catalog_is_automatic(entry)))
 			continue;
-		compiled = segment_catalog_compiled(viewId, true);
-		if (compiled != NULL)
-			chosen = lappend(chosen, (void *) compiled);
+		if (OidIsValid(subject))
+		{
+			/* no lock on segments of other tables, which nothing is done with */
+			compiled = segment_catalog_compiled(entry->viewId, true);
+			if (compiled == NULL || compiled->subject != subject)
+				continue;
+		}
+		if (lock && !lock_view(entry->viewId))
+			continue;
+		compiled = segment_catalog_compiled(entry->viewId, true);
+		if (compiled != NULL && (!OidIsValid(subject) || compiled->subject == subject))
+			rounds = add_to_rounds(rounds, compiled->subject, entry->viewId);
 	}
-	list_sort(chosen, compare_subjects);
-	return chosen;
+	return rounds;
+}
+
+static void
+check_allowed(void)
+{
+	PreventCommandIfReadOnly("REFRESH SEGMENT");
+	PreventCommandDuringRecovery("REFRESH SEGMENT");
+	PreventCommandIfParallelMode("REFRESH SEGMENT");
+}
+
+static void
+refresh_segments(List *viewIds, bool rebuild)
+{
+	List	   *rounds;
+	ListCell   *lc;
+
+	check_allowed();
+	rounds = viewIds != NIL ? rounds_of(viewIds) : rounds_of_all(InvalidOid, false, true);
+	list_sort(rounds, compare_rounds);
+	foreach(lc, rounds)
+	{
+		Round	   *round = lfirst(lc);
+
+		round->rebuild = rebuild;
+		(void) refresh_subject(round);
+	}
 }
 
 void
 segment_refresh_segments(List *viewIds)
 {
-	List	   *chosen;
+	refresh_segments(viewIds, false);
+}
+
+void
+segment_refresh_rebuild(List *viewIds)
+{
+	refresh_segments(viewIds, true);
+}
+
+bool
+segment_refresh_step(Oid subject, int64 budget, bool automatic)
+{
+	bool		more = false;
+	List	   *rounds;
 	ListCell   *lc;
 
-	PreventCommandIfReadOnly("REFRESH SEGMENT");
-	PreventCommandDuringRecovery("REFRESH SEGMENT");
-	PreventCommandIfParallelMode("REFRESH SEGMENT");
-
-	chosen = choose_segments(viewIds);
-	while (chosen != NIL)
+	check_allowed();
+	rounds = rounds_of_all(subject, automatic, true);
+	foreach(lc, rounds)
 	{
-		Oid			subject = ((const SegmentCompiled *) linitial(chosen))->subject;
-		List	   *mine = NIL;
-		List	   *others = NIL;
+		Round	   *round = lfirst(lc);
 
-		foreach(lc, chosen)
-		{
-			const SegmentCompiled *compiled = lfirst(lc);
-
-			if (compiled->subject == subject)
-				mine = lappend_oid(mine, compiled->viewId);
-			else
-				others = lappend(others, (void *) compiled);
-		}
-		refresh_subject(subject, mine);
-		chosen = others;
+		round->budget = budget;
+		round->automatic = automatic;
+		more |= refresh_subject(round);
 	}
+	return more;
+}
+
+List *
+segment_refresh_subjects(void)
+{
+	List	   *subjects = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rounds_of_all(InvalidOid, false, false))
+		subjects = lappend_oid(subjects, ((Round *) lfirst(lc))->subject);
+	list_sort(subjects, list_oid_cmp);
+	return subjects;
+}
+
+/* ---- when to refresh ---- */
+
+/* When this segment is to be refreshed next if nobody writes; at or before "now": now. */
+static TimestampTz
+due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
+{
+	const SegmentState *state = &standing->state;
+
+	switch (standing->full)
+	{
+		case FULL_NOT:
+			if (!segment_bitmap_is_empty(standing->pending))
+				return now;
+			return Min(segment_ahead_due(standing, now), segment_deadline_next(standing->entry->id, standing->epoch.clock, GetActiveSnapshot()));
+		case FULL_FAILED:
+			return state->retryAt;
+		case FULL_EVERYBODY:
+			return paced;
+		case FULL_CLOCK:
+		case FULL_DISABLED:
+		case FULL_UNTRACKED:
+			/* its base is given up once */
+			return standing->hasState && state->epoch != 0 ? now : DT_NOEND;
+		case FULL_IN_FLIGHT:
+			return DT_NOEND;
+		default:
+			return now;
+	}
+}
+
+/* The same for all segments of a subject table, the earliest. */
+static TimestampTz
+round_due_at(const Round *round, TimestampTz now)
+{
+	TimestampTz due = DT_NOEND;
+	List	   *standings = NIL;
+	TimestampTz paced;
+	ListCell   *lc;
+
+	foreach(lc, round->viewIds)
+	{
+		CHECK_FOR_INTERRUPTS();
+		standings = lappend(standings, segment_read_standing(lfirst_oid(lc)));
+	}
+	paced = pace(standings);
+	foreach(lc, standings)
+		due = Min(due, due_at(lfirst(lc), paced, now));
+	return due;
+}
+
+List *
+segment_refresh_due(TimestampTz *next)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	List	   *subjects = NIL;
+	ListCell   *lc;
+
+	*next = DT_NOEND;
+	foreach(lc, rounds_of_all(InvalidOid, true, false))
+	{
+		const Round *round = lfirst(lc);
+		TimestampTz due = round_due_at(round, now);
+
+		if (due <= now)
+			subjects = lappend_oid(subjects, round->subject);
+		else
+			*next = Min(*next, due);
+	}
+	return subjects;
 }
 
 void

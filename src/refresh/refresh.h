@@ -8,6 +8,7 @@
 #ifndef SEGMENT_REFRESH_H
 #define SEGMENT_REFRESH_H
 
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
 /*
@@ -18,6 +19,28 @@
  * WARNING; the others go on.
  */
 extern void segment_refresh_segments(List *viewIds);
+
+/* The same, evaluating everybody whatever is stored. */
+extern void segment_refresh_rebuild(List *viewIds);
+
+/*
+ * One transaction's worth of refreshing for one subject table: all segments
+ * that the caller owns, at most "budget" subjects.  True when more is left: call
+ * again in another transaction.  automatic: only those that are refreshed
+ * automatically, and what failed not before its time.  No active snapshot is
+ * needed.
+ */
+extern bool segment_refresh_step(Oid subject, int64 budget, bool automatic);
+
+/* Subject tables of the segments that the caller owns, in OID order. */
+extern List *segment_refresh_subjects(void);
+
+/*
+ * Subject tables with something to refresh now, among the segments that are
+ * refreshed automatically; *next: when there will be with no write (DT_NOEND:
+ * never).  Needs an active snapshot.
+ */
+extern List *segment_refresh_due(TimestampTz *next);
 
 /* Delete what is materialised of a dropped segment. */
 extern void segment_refresh_forget(int32 id);

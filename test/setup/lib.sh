@@ -156,11 +156,11 @@ build() {
 		as_user make -C "$WORK/src" -s --no-print-directory with_llvm=no PG_CONFIG="$PG_CONFIG" "$@" install >>"$log" 2>&1
 }
 
-# start_server [CONFIGURATION LINE...]: a cluster in WORK/data, reachable by the usual PG* variables.
+# start_server [CONFIGURATION LINE...]: a cluster in WORK/data, reachable by the usual PG* variables.  INITDB_OPTIONS go to initdb.
 start_server() {
 	local line locale
 	locale=$(locale -a 2>/dev/null | grep -ix -m1 -e 'c.utf-\?8' || echo C)
-	as_user env LC_ALL="$locale" "$BIN/initdb" -D "$WORK/data" -U postgres -A trust -E UTF8 --locale="$locale" -N \
+	as_user env LC_ALL="$locale" "$BIN/initdb" -D "$WORK/data" -U postgres -A trust -E UTF8 --locale="$locale" -N ${INITDB_OPTIONS-} \
 		>"$WORK/initdb.log" 2>&1 || { cat "$WORK/initdb.log" >&2; return 1; }
 	for line in "listen_addresses = ''" "unix_socket_directories = '$WORK/sock'" "fsync = off" "log_line_prefix = '%m [%p] %a '" "$@"; do
 		say "$line"
