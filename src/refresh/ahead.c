@@ -386,7 +386,7 @@ next_group(List *items, int level, TimestampTz clock)
 	{
 		SegmentWork *item = lfirst(lc);
 
-		if (item->level == level && has_stage(item, clock) &&
+		if (list_length(group) < SEGMENT_MAX_GROUP && item->level == level && has_stage(item, clock) &&
 			(group == NIL || same_stage(linitial(group), item)))
 			group = lappend(group, item);
 	}
@@ -429,8 +429,10 @@ segment_ahead_due(const SegmentStanding *standing, TimestampTz now)
 
 	if (due == DT_NOEND || standing->state.message != NULL || staleness_end(standing, due) != DT_NOEND)
 		return due;
+	if (due - AHEAD > now)
+		return due - AHEAD;
 	next = next_instant(standing, Max(standing->epoch.clock, now), due);
-	return next < due ? next : due - AHEAD;
+	return next < due ? next : now;
 }
 
 /* ---- writing ---- */

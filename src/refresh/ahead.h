@@ -12,6 +12,9 @@
 
 #include "refresh/work.h"
 
+/* Segments evaluated by one query: a query has at most 1,664 columns, and each may have two. */
+#define SEGMENT_MAX_GROUP 500
+
 /* Subjects whose membership at an instant is not that at the clock. */
 typedef struct SegmentStage
 {

@@ -73,9 +73,6 @@
 #include "refresh/work.h"
 #include "testing.h"
 
-/* Segments evaluated by one query: a query has at most 1,664 columns, and each may have two. */
-#define MAX_GROUP 500
-
 /* A failed segment is tried again at least this often. */
 #define MAX_RETRY_SECONDS INT64CONST(300)
 
@@ -341,7 +338,7 @@ evaluate_level(List *rest, TimestampTz clock)
 		List	   *others = NIL;
 
 		foreach(lc, rest)
-			if (list_length(group) < MAX_GROUP && same_group(linitial(rest), lfirst(lc)))
+			if (list_length(group) < SEGMENT_MAX_GROUP && same_group(linitial(rest), lfirst(lc)))
 			group = lappend(group, lfirst(lc));
 		else
 			others = lappend(others, lfirst(lc));
