@@ -100,6 +100,17 @@ segment_compat_is_json_expression(Node *node)
 #endif
 }
 
+/* JSON_VALUE(.. RETURNING type) and its like, from 17 on; after analysis. */
+static inline bool
+segment_compat_is_json_value(Node *node)
+{
+#if PG_VERSION_NUM >= 170000
+	return IsA(node, JsonExpr);
+#else
+	return false;
+#endif
+}
+
 /* A literal integer, as the grammar makes it. */
 static inline Node *
 segment_compat_int_const(int value, int location)
