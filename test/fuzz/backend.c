@@ -44,6 +44,7 @@ static int	sqlstate;
 static MemoryContextData the_context = {.type = T_AllocSetContext};
 static MemoryContextData top_context = {.type = T_AllocSetContext};
 MemoryContext CurrentMemoryContext = &the_context;
+int			work_mem = 4096;
 MemoryContext TopMemoryContext = &top_context;
 volatile sig_atomic_t InterruptPending = 0;
 SegmentCRoaring croaring;
@@ -238,6 +239,12 @@ errfinish(const char *file, int line, const char *function)
 void
 ProcessInterrupts(void)
 {
+}
+
+Size
+MemoryContextMemAllocated(MemoryContext context, bool recurse)
+{
+	return 0;
 }
 
 /* Values are never toasted here. */
