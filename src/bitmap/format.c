@@ -33,6 +33,7 @@
 #include "postgres.h"
 
 #include "bitmap/format.h"
+#include "miscadmin.h"
 #include "port/pg_bitutils.h"
 
 /*
@@ -244,6 +245,7 @@ segment_format_check32(const char *bytes, size_t size, size_t *where, size_t *us
 		size_t		length;
 		size_t		within;
 
+		CHECK_FOR_INTERRUPTS();
 		if (key <= previous)
 			FAIL("containers out of order", keys + 4 * i);
 		previous = key;
@@ -588,6 +590,7 @@ segment_format_is_canonical(const SegmentBucket *bucket)
 	{
 		SegmentContainer container;
 
+		CHECK_FOR_INTERRUPTS();
 		segment_format_container(bucket, i, &container);
 		if (!is_canonical_container(&container))
 			return false;

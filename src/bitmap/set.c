@@ -367,15 +367,11 @@ segment_bitmap_copy(const SegmentBitmap *set)
 void
 segment_bitmap_add(SegmentBitmap *set, int64 id)
 {
-	segment_bitmap_add_many(set, &id, 1);
+	segment_set_add_ids(set, &id, 1);
 }
 
-/*
- * segment_bitmap_add_many
- *		Add ids in any order.  Ascending ones are by far the fastest.
- */
 void
-segment_bitmap_add_many(SegmentBitmap *set, const int64 *ids, size_t n)
+segment_set_add_ids(SegmentBitmap *set, const int64 *ids, size_t n)
 {
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 	uint32		low[SEGMENT_READ_BLOCK];

@@ -363,14 +363,13 @@ read_from_table(SegmentStored *stored, char *to, size_t offset, size_t n)
 }
 
 void
-segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n)
+segment_stored_read_table(SegmentStored *stored, char *to, size_t offset, size_t n)
 {
-	if (offset > stored->size || n > stored->size - offset)
-		segment_stored_damaged("unexpected end", stored->size);
-	if (stored->bytes == NULL && !read_from_table(stored, to, offset, n))
+	if (!read_from_table(stored, to, offset, n))
+	{
 		give_up(stored);
-	if (stored->bytes != NULL)
-		memcpy(to, stored->bytes + offset, n);
+		segment_stored_read(stored, to, offset, n);
+	}
 }
 
 struct varlena *

@@ -48,12 +48,23 @@ typedef struct SegmentStored
 extern void segment_stored_open(SegmentStored *stored, Datum datum);
 extern void segment_stored_close(SegmentStored *stored);
 
+pg_noreturn extern void segment_stored_damaged(const char *reason, size_t where);
+
+extern void segment_stored_read_table(SegmentStored *stored, char *to, size_t offset, size_t n);
+
 /* Copy bytes "offset" up to offset + n; DATA_CORRUPTED when they are beyond the end. */
-extern void segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n);
+static inline void
+segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n)
+{
+	if (offset > stored->size || n > stored->size - offset)
+		segment_stored_damaged("unexpected end", stored->size);
+	if (stored->bytes != NULL)
+		memcpy(to, stored->bytes + offset, n);
+	else
+		segment_stored_read_table(stored, to, offset, n);
+}
 
 /* As PG_DETOAST_DATUM_PACKED, faster for large values. */
 extern struct varlena *segment_stored_fetch(Datum datum);
-
-pg_noreturn extern void segment_stored_damaged(const char *reason, size_t where);
 
 #endif							/* SEGMENT_BITMAP_TOAST_H */
