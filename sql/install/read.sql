@@ -79,6 +79,25 @@ COMMENT ON FUNCTION segment.shift(timestamptz, interval, integer) IS
 COMMENT ON FUNCTION segment.shift(timestamp, interval, integer) IS
 	'x plus (sign 1) or minus (-1) the length of span, a month being 30 days and a day 24 hours; NULL when out of range';
 
+CREATE FUNCTION segment.count_flip_add(internal, counted boolean, flip timestamptz, k bigint) RETURNS internal
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION segment.count_flip_combine(internal, internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION segment.count_flip_serialize(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.count_flip_deserialize(bytea, internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.count_flip_result(internal) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE AGGREGATE segment.count_flip(counted boolean, flip timestamptz, k bigint) (
+	SFUNC = segment.count_flip_add, STYPE = internal, SSPACE = 96,
+	COMBINEFUNC = segment.count_flip_combine,
+	SERIALFUNC = segment.count_flip_serialize, DESERIALFUNC = segment.count_flip_deserialize,
+	FINALFUNC = segment.count_flip_result, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE segment.count_flip(boolean, timestamptz, bigint) IS
+	'when there may next be k rows counted or fewer than k, given when each may next begin or cease to be; NULL for never';
+
 CREATE FUNCTION segment.due(segment regclass, until timestamptz) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'segmentation_due' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION segment.due(regclass, timestamptz) IS
@@ -135,6 +154,10 @@ CREATE FUNCTION segment.standing(
 	AS 'MODULE_PATHNAME', 'segmentation_standing' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION segment.standing(regclass) IS 'where a segment''s base stands; a row of segment.status, NULL without SELECT on the segment';
 
+CREATE FUNCTION segment.refresher(segment regclass) RETURNS text
+	AS 'MODULE_PATHNAME', 'segmentation_refresher' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION segment.refresher(regclass) IS 'who refreshes a segment, or why nobody does, as far as this session knows; a column of segment.status';
+
 CREATE VIEW segment.segments AS
 	SELECT s.view AS segment, d.subject_table, d.definition,
 		pg_catalog.pg_get_userbyid(c.relowner) AS owner, s.enabled, s.options, s.settings
@@ -145,7 +168,8 @@ COMMENT ON VIEW segment.segments IS 'every segment: subject table, definition, o
 
 CREATE VIEW segment.status AS
 	SELECT s.view AS segment, t.state, t.reads, t.base_size, t.pending, t.untracked,
-		pg_catalog.now() - t.base_clock AS base_age, t.cost_ms, t.evaluated, t.message, t.failures, t.retry_at
+		pg_catalog.now() - t.base_clock AS base_age, t.cost_ms, t.evaluated, t.message, t.failures, t.retry_at,
+		segment.refresher(s.view) AS refresher
 	FROM segment.segment s
 	JOIN pg_catalog.pg_class c ON c.oid = s.view,
 	LATERAL segment.standing(s.view) t;

@@ -73,6 +73,9 @@ extern SegmentStanding *segment_read_standing(Oid viewId);
  */
 extern SegmentBitmap *segment_read_written(const SegmentStanding *standing);
 
+/* Wake the worker, if what a read has found is worth a refresh. */
+extern void segment_read_nudge(const SegmentStanding *standing);
+
 /* The clock of reads: the reader's now(), or what segment_read_set_clock() put over it. */
 extern TimestampTz segment_read_clock(void);
 
@@ -138,11 +141,11 @@ extern void segment_read_become(SegmentGuard *guard, Oid owner, const SegmentEnt
 extern void segment_read_return(SegmentGuard *guard);
 
 /*
- * When an expression of the clock alone, in a segment or one it refers to, may
- * next step for everybody; DT_NOEND: never.
+ * When an expression of the clock alone in a segment may next step for everybody,
+ * after this clock; "limit" (DT_NOEND: none), if not before.
  */
 extern TimestampTz segment_read_next_instant(const SegmentCompiled *compiled, const SegmentEntry *entry,
-											 TimestampTz clock);
+											 TimestampTz clock, TimestampTz limit);
 
 /* The end of the bound that a segment's max_staleness option sets from this clock; DT_NOEND without one. */
 extern TimestampTz segment_read_staleness_end(const SegmentEntry *entry, TimestampTz clock);

@@ -28,6 +28,7 @@
 
 #include "catalog/registry.h"
 #include "definition/scan.h"
+#include "doorbell.h"
 #include "refresh/hook.h"
 #include "refresh/refresh.h"
 #include "statement/statement.h"
@@ -232,8 +233,8 @@ run_refresh(SegmentStatement *statement)
 	return list_length(viewIds) == 1 ? linitial_oid(viewIds) : InvalidOid;
 }
 
-Oid
-segment_statement_run(SegmentStatement *statement)
+static Oid
+run_one(SegmentStatement *statement)
 {
 	Oid			viewId = InvalidOid;
 
@@ -260,5 +261,15 @@ segment_statement_run(SegmentStatement *statement)
 		default:
 			return run_alter(statement);
 	}
+	return viewId;
+}
+
+Oid
+segment_statement_run(SegmentStatement *statement)
+{
+	Oid			viewId = run_one(statement);
+
+	/* a segment to build, to build anew, or other deadlines */
+	segment_doorbell_ring();
 	return viewId;
 }

@@ -8,7 +8,7 @@ use Test::More;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', 'autovacuum = off');
+$primary->append_conf('postgresql.conf', "autovacuum = off\nsegmentation.worker = off");
 $primary->start;
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -118,6 +118,10 @@ like($error, qr/read-only/, 'no batch on a standby');
 my $waiting = $primary->safe_psql('postgres', "SELECT number, entered, exited FROM segment.next_batch('mailer')");
 isnt($waiting, '', 'a change is waiting');
 
+is($standby->safe_psql('postgres', 'SELECT worker_state FROM segment.activity'), 'none: this is a standby', 'a standby has no worker');
+is($standby->safe_psql('postgres', 'SELECT DISTINCT refresher FROM segment.status'), 'primary', 'its segments are refreshed on the primary');
+$standby->append_conf('postgresql.conf', 'segmentation.worker = on');
+$standby->reload;
 $standby->promote;
 check_segments($standby, 'after promotion');
 is($standby->safe_psql('postgres', "SELECT number, entered, exited FROM segment.next_batch('mailer')"), $waiting, 'no change is lost by a failover');
