@@ -65,6 +65,24 @@ sub connect_when_up
 	}
 }
 
+# Do something on the server, again from the start when the server goes away meanwhile.
+sub on_server
+{
+	my ($what, $work) = @_;
+	for (1 .. 200)
+	{
+		my $handle = connect_when_up(60) or last;
+		my $result = eval { $work->($handle) };
+		my $error = $@;
+		eval { $handle->disconnect };
+		return $result if !$error;
+		die $error if $error !~ /server closed|terminating connection|connection to server|starting up|recovery|accepting|no connection/;
+		sleep(0.2);
+	}
+	ok(0, "no server: $what");
+	return;
+}
+
 sub spawn
 {
 	my ($work) = @_;
@@ -128,16 +146,13 @@ sub consume
 sub check
 {
 	my ($when) = @_;
-	my $handle = connect_when_up(60) or return ok(0, "no server $when");
-	$handle->do('BEGIN ISOLATION LEVEL REPEATABLE READ');
-	for my $name (sort keys %condition)
-	{
-		my ($wrong) = $handle->selectrow_array(
-			"SELECT segment.members('$name') OPERATOR(segment.#) coalesce(segment.bitmap_agg(id), '{}') FROM customers WHERE $condition{$name}");
-		ok($wrong eq '{}', "$name is wrong for $wrong $when");
-	}
-	$handle->do('COMMIT');
-	$handle->disconnect;
+	my $wrong = on_server("check $when", sub {
+		my ($handle) = @_;
+		$handle->do('BEGIN ISOLATION LEVEL REPEATABLE READ');
+		return { map { $_ => ($handle->selectrow_array(
+			"SELECT segment.members('$_') OPERATOR(segment.#) coalesce(segment.bitmap_agg(id), '{}') FROM customers WHERE $condition{$_}"))[0] } keys %condition };
+	}) or return;
+	ok($wrong->{$_} eq '{}', "$_ is wrong for $wrong->{$_} $when") for sort keys %condition;
 	return;
 }
 
@@ -155,33 +170,52 @@ sub postmaster
 	return $pid + 0;
 }
 
-# Kill somebody now.  Returns whom.
-sub kill_one
+sub set_stop
 {
-	my $handle = connect_when_up(60) or return 'nobody';
-	my $kind = weighted([ 4, 'worker' ], [ 3, 'writer' ], [ 3, 'server' ], [ 5, 'point' ]);
-	my $pid = $kind eq 'worker' ? pid_of($handle, "backend_type LIKE 'segmentation%'") : $kind eq 'writer' ? pid_of($handle, "backend_type = 'client backend'") : postmaster();
-	if ($kind eq 'point')
-	{
-		my $point = pick(@points);
-		my $log = -s $ENV{SERVER_LOG};
+	my ($point) = @_;
+	on_server('setting', sub {
+		my ($handle) = @_;
 		$handle->do("LOAD 'segmentation'");		# which knows the setting
 		$handle->do("ALTER SYSTEM SET segmentation.stop = '$point'");
 		$handle->do('SELECT pg_reload_conf()');
-		my $died;
-		for (1 .. 100)
-		{
-			sleep(0.1);
-			last if $died = !eval { $handle->do('SELECT 1') };
-		}
-		$handle = connect_when_up(60) or return 'nobody';
-		$handle->do("LOAD 'segmentation'");
-		$handle->do('ALTER SYSTEM RESET segmentation.stop');
-		$handle->do('SELECT pg_reload_conf()');
-		ok($died, "no refresh came to $point");
-		return "the worker at $point";
+		return 1;
+	});
+	return;
+}
+
+# Have the worker kill itself at a point of a refresh: the server's start time changes.
+sub kill_at
+{
+	my ($point) = @_;
+	my $crashes = sub { my $n = () = slurp($ENV{SERVER_LOG}) =~ /was terminated by signal 9/g; return $n; };
+	my $before = $crashes->();
+	my $died;
+	set_stop($point);
+	for (1 .. 300)
+	{
+		sleep(0.1);
+		last if $died = $crashes->() > $before;
 	}
-	$handle->disconnect;
+	set_stop('');
+	ok($died, "no refresh came to $point");
+	return "the worker at $point";
+}
+
+sub slurp
+{
+	my ($file) = @_;
+	open my $in, '<', $file or return '';
+	local $/ = undef;
+	return <$in> // '';
+}
+
+# Kill somebody now.  Returns whom.
+sub kill_one
+{
+	my $kind = weighted([ 4, 'worker' ], [ 3, 'writer' ], [ 3, 'server' ], [ 5, 'point' ]);
+	return kill_at(pick(@points)) if $kind eq 'point';
+	my $pid = $kind eq 'server' ? postmaster() :
+		on_server('pid', sub { pid_of($_[0], $kind eq 'worker' ? "backend_type LIKE 'segmentation%'" : "backend_type = 'client backend'") });
 	return "no $kind" if !$pid;
 	kill 'KILL', $pid;
 	if ($kind eq 'server')
@@ -223,8 +257,15 @@ sub setup
 sub check_feed
 {
 	my $handle = connect_when_up(60) or return ok(0, 'no server at the end');
-	$handle->do("SET segmentation.worker = off");
-	sleep(3);
+	$handle->do("LOAD 'segmentation'");
+	$handle->do('ALTER SYSTEM SET segmentation.worker = off');
+	$handle->do('SELECT pg_reload_conf()');
+	sleep(3);					# nobody is recent any more
+	for (1 .. 100)
+	{
+		last if !pid_of($handle, "backend_type LIKE 'segmentation%'");
+		sleep(0.1);
+	}
 	my $idle = 0;
 	while ($idle < 20)
 	{
