@@ -42,6 +42,7 @@ typedef struct SegmentWork
 	char	   *failure;		/* message, if evaluation failed */
 	char	   *remark;			/* message, if it succeeded but for something */
 	double		cost;			/* ms, its share */
+	struct SegmentChange *change;	/* what went into the feed; NULL: nothing */
 } SegmentWork;
 
 /* The ids that one step of a refresh looks at, both ends included. */
