@@ -22,6 +22,9 @@
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/relcache.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"				/* part of postgres.h before */
+#endif
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "segmentation supports PostgreSQL 15 to 18"

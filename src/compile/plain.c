@@ -7,6 +7,7 @@
  *
  *	- arguments that a call leaves to their defaults are written out;
  *	- CASE x WHEN y THEN .. is CASE WHEN x = y THEN ..;
+ *	- grouped columns are the expressions behind them (PostgreSQL 18 has them apart);
  *	- WITH queries that read the clock are subqueries in FROM, one for each
  *	  reference.  Recursive ones stay.
  *
@@ -22,6 +23,7 @@
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rewriteManip.h"
 
+#include "compat.h"
 #include "compile/clock.h"
 #include "compile/scope.h"
 
@@ -163,6 +165,9 @@ make_plain(Node *node, void *context)
 	{
 		Query	   *query = query_tree_mutator((Query *) node, make_plain, context, 0);
 
+		query->targetList = (List *) segment_compat_flatten_groups(query, (Node *) query->targetList);
+		query->havingQual = segment_compat_flatten_groups(query, query->havingQual);
+		segment_compat_drop_groups(query);
 		inline_ctes(query);
 		return (Node *) query;
 	}

@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "testing.h"
 
 PGDLLEXPORT Datum segmentation_count_flip_add(PG_FUNCTION_ARGS);
