@@ -25,7 +25,7 @@ is_pg_config() {
 	local major
 	major=$("$1" --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 	[ -n "$major" ] && [ "$major" -ge 15 ] && [ "$major" -le 18 ] &&
-		[ -e "$("$1" --pgxs)" ] && [ -x "$("$1" --bindir)/postgres" ]
+		[ -e "$("$1" --pgxs)" ] && [ -e "$("$1" --includedir-server)/postgres.h" ] && [ -x "$("$1" --bindir)/postgres" ]
 }
 
 # find_pg_config: print the pg_config to use; what the user names goes before what is found.
