@@ -58,15 +58,16 @@ segment_pending_load(FullTransactionId from, Snapshot snapshot)
 	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
 		SegmentLogRow *row = palloc0(sizeof(SegmentLogRow));
-		Datum		values[5];
-		bool		nulls[5];
+		Datum		values[6];
+		bool		nulls[6];
 
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, RelationGetDescr(table), values, nulls);
 		row->xid = DatumGetFullTransactionId(values[0]);
 		row->source = DatumGetObjectId(values[2]);
-		row->key = DatumGetInt16(values[3]);
-		row->keys = nulls[4] ? NULL : segment_bitmap_from_datum(values[4]);
+		row->columns = nulls[3] ? SEGMENT_ALL_COLUMNS : DatumGetInt64(values[3]);
+		row->key = DatumGetInt16(values[4]);
+		row->keys = nulls[5] ? NULL : segment_bitmap_from_datum(values[5]);
 		row->keyless = row->key == 0;
 		if (row->key > 0 && (row->key & SEGMENT_ALSO_KEYLESS) != 0)
 		{
@@ -151,13 +152,38 @@ add_subjects(const SegmentCompiled *compiled, const SegmentEntry *entry, const S
 	segment_bitmap_or(pending, keys);
 }
 
-/* Does a row of the log speak of this way of reading the source? */
-static bool
-concerns(const SegmentLogRow *row, const SegmentSource *source)
+/* A way of reading a source: by a key, these columns. */
+typedef struct Interest
 {
+	Oid			source;
+	AttrNumber	key;
+	int64		columns;
+} Interest;
+
+static Interest
+interest_of(const SegmentSource *source)
+{
+	Interest	interest = {source->relid, source->key, 0};
+	int			column = -1;
+
+	while ((column = bms_next_member(source->columns, column)) >= 0)
+		interest.columns |= SEGMENT_COLUMN_BIT(column);
+	/* who belongs to whom is read in any case */
+	if (source->key > 0)
+		interest.columns |= SEGMENT_COLUMN_BIT(source->key);
+	return interest;
+}
+
+static bool
+concerns(const SegmentLogRow *row, const Interest *interest)
+{
+	if (row->source != interest->source)
+		return false;
 	if (row->key == SEGMENT_WHOLE_SOURCE)
 		return true;
-	return source->key == 0 ? row->keyless : row->key == source->key;
+	if (row->columns != SEGMENT_ALL_COLUMNS && (row->columns & interest->columns) == 0)
+		return false;
+	return interest->key == 0 ? row->keyless : row->key == interest->key;
 }
 
 /* The keys of a way of reading a source, of all rows that are not visible in an epoch. */
@@ -165,8 +191,7 @@ typedef struct KeyUnion
 {
 	int64		epoch;
 	FullTransactionId epochXid;
-	Oid			source;
-	AttrNumber	key;
+	Interest	interest;
 	bool		everybody;
 	SegmentBitmap *keys;		/* NULL: none */
 } KeyUnion;
@@ -219,7 +244,7 @@ compare_ids(const void *a, const void *b)
 }
 
 static void
-unite_rows(KeyUnion *all, const SegmentLog *log, const SegmentSource *source, const SegmentEpoch *epoch)
+unite_rows(KeyUnion *all, const SegmentLog *log, const SegmentEpoch *epoch)
 {
 	KeyList		list = {NULL, 0, 0};
 	ListCell   *lc;
@@ -228,10 +253,10 @@ unite_rows(KeyUnion *all, const SegmentLog *log, const SegmentSource *source, co
 	{
 		SegmentLogRow *row = lfirst(lc);
 
-		if (row->source != source->relid || !concerns(row, source) ||
+		if (!concerns(row, &all->interest) ||
 			FullTransactionIdPrecedes(row->xid, epoch->xmin) || visible_in(epoch, row->xid))
 			continue;
-		if (row->keys == NULL || source->key == 0)
+		if (row->keys == NULL || all->interest.key == 0)
 		{
 			all->everybody = true;
 			return;
@@ -248,7 +273,7 @@ unite_rows(KeyUnion *all, const SegmentLog *log, const SegmentSource *source, co
 }
 
 static const KeyUnion *
-find_union(SegmentLog *log, const SegmentSource *source, const SegmentEpoch *epoch)
+find_union(SegmentLog *log, Interest interest, const SegmentEpoch *epoch)
 {
 	KeyUnion   *all;
 	MemoryContext old;
@@ -257,7 +282,8 @@ find_union(SegmentLog *log, const SegmentSource *source, const SegmentEpoch *epo
 	foreach(lc, log->unions)
 	{
 		all = lfirst(lc);
-		if (all->source == source->relid && all->key == source->key &&
+		if (all->interest.source == interest.source && all->interest.key == interest.key &&
+			all->interest.columns == interest.columns &&
 			all->epoch == epoch->id && FullTransactionIdEquals(all->epochXid, epoch->xid))
 			return all;
 	}
@@ -265,9 +291,8 @@ find_union(SegmentLog *log, const SegmentSource *source, const SegmentEpoch *epo
 	all = palloc0(sizeof(KeyUnion));
 	all->epoch = epoch->id;
 	all->epochXid = epoch->xid;
-	all->source = source->relid;
-	all->key = source->key;
-	unite_rows(all, log, source, epoch);
+	all->interest = interest;
+	unite_rows(all, log, epoch);
 	log->unions = lappend(log->unions, all);
 	MemoryContextSwitchTo(old);
 	return all;
@@ -282,7 +307,7 @@ segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *ent
 	foreach(lc, compiled->sources)
 	{
 		SegmentSource *source = lfirst(lc);
-		const KeyUnion *all = find_union(log, source, epoch);
+		const KeyUnion *all = find_union(log, interest_of(source), epoch);
 
 		if (all->everybody)
 			return false;

@@ -29,6 +29,7 @@ typedef struct SegmentLogRow
 	FullTransactionId xid;
 	Oid			source;
 	AttrNumber	key;
+	int64		columns;		/* bits of those that changed */
 	bool		keyless;		/* touches everybody for captures of key 0 */
 	SegmentBitmap *keys;		/* NULL: everybody */
 } SegmentLogRow;
