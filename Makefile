@@ -25,7 +25,7 @@ OUR_HEADERS := $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h)
 OBJS := $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
 
 # The install script is one file made of one part per room, in this order.
-PARTS = schema bitmap definition catalog capture read refresh statement
+PARTS = schema bitmap definition catalog capture read refresh feed statement worker
 DATA_built = segmentation--$(EXTVERSION).sql
 
 # The system's CRoaring, by pkg-config where it knows it.
@@ -37,7 +37,7 @@ ROARING_SONAME ?= $(shell objdump -p "`$(CC) -print-file-name=libroaring.so`" 2>
 ROARING_DEFINE = $(if $(ROARING_SONAME),-DSEGMENT_CROARING_LIBRARY='"$(ROARING_SONAME)"')
 
 # On PostgreSQL 15 an exported symbol is what PGDLLEXPORT marks only with both flags.
-PG_CPPFLAGS = -I$(srcdir)/src -fvisibility=hidden -DPGDLLEXPORT='__attribute__((visibility("default")))' $(ROARING_CFLAGS) $(ROARING_DEFINE)
+PG_CPPFLAGS = -I$(srcdir)/src -fvisibility=hidden -DPGDLLEXPORT='__attribute__((visibility("default")))' $(ROARING_CFLAGS) $(ROARING_DEFINE) -DSEGMENT_VERSION='"$(EXTVERSION)"'
 SHLIB_LINK = -ldl
 
 # Only our own CI makes warnings errors: from the command line, since other people's CI sets CI=true as well.

@@ -13,6 +13,7 @@
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "optimizer/optimizer.h"
@@ -286,6 +287,17 @@ segment_compat_owns(Oid relid, Oid userId)
 	return object_ownercheck(RelationRelationId, relid, userId);
 #else
 	return pg_class_ownercheck(relid, userId);
+#endif
+}
+
+/* May this user execute the function? */
+static inline bool
+segment_compat_may_execute(Oid function, Oid userId)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, userId, ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, userId, ACL_EXECUTE) == ACLCHECK_OK;
 #endif
 }
 

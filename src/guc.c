@@ -19,7 +19,14 @@
 int			segment_guc_bitmap_output = SEGMENT_BITMAP_OUTPUT_RANGES;
 int			segment_guc_read = SEGMENT_READ_EXACT;
 int			segment_guc_cache_size = 64 * 1024;
+bool		segment_guc_worker = true;
+int			segment_guc_refresh_delay = 500;
+int			segment_guc_naptime = 60;
+int			segment_guc_max_refresh_workers = 2;
+int			segment_guc_refresh_budget = 250000;
 int64		segment_guc_clock = 0;
+int			segment_guc_history_retention = 90 * 24 * 60;
+int			segment_guc_consumer_retention = 30 * 24 * 60;
 static char *clock_setting = NULL;
 #ifdef SEGMENTATION_MUTANTS
 char	   *segment_mutant = NULL;
@@ -93,6 +100,73 @@ assign_clock(const char *newval, void *extra)
 	segment_guc_clock = extra ? *(int64 *) extra : 0;
 }
 
+/* A worker that leaves sooner than that could not keep its promise, see doorbell.c. */
+static bool
+check_naptime(int *newval, void **extra, GucSource source)
+{
+	if (*newval == 0)
+	{
+		GUC_check_errdetail("It must be -1, or at least one second.");
+		return false;
+	}
+	return true;
+}
+
+/* The worker of a database, and how it works. */
+static void
+define_worker_settings(void)
+{
+	DefineCustomBoolVariable("segmentation.worker",
+							 "Lets a background worker refresh segments.",
+							 "Turn it off where workers are scarce or refreshes have their hours, and call segment.refresh_all() "
+							 "yourself; reads are exact all the same. For one database: ALTER DATABASE ... SET.",
+							 &segment_guc_worker,
+							 true,
+							 PGC_SUSET,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomIntVariable("segmentation.refresh_delay",
+							"Time from a commit to the refresh that it causes.",
+							"Commits that come within it are refreshed together. Raise it to spend less on refreshes where "
+							"writes are frequent; lower it where changes must be announced soon. Reads are exact whatever it is.",
+							&segment_guc_refresh_delay,
+							500, 0, 3600 * 1000,
+							PGC_SUSET,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("segmentation.naptime",
+							"Time that the worker stays when there is nothing to do.",
+							"A worker takes one of max_worker_processes. Lower it to give that back sooner; raise it, or set -1 for "
+							"ever, to spare writers the start of a new one. Prepared transactions are looked after this often.",
+							&segment_guc_naptime,
+							60, -1, 24 * 3600,
+							PGC_SUSET,
+							GUC_UNIT_S,
+							check_naptime, NULL, NULL);
+
+	DefineCustomIntVariable("segmentation.max_refresh_workers",
+							"Processes that may refresh the segments of one database at a time.",
+							"Subject tables are refreshed in parallel where that takes long. Raise it with many large subject tables and "
+							"idle processors; 1 keeps refreshes to one process. They count against max_worker_processes.",
+							&segment_guc_max_refresh_workers,
+							2, 1, 64,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("segmentation.refresh_budget",
+							"Subjects that the worker evaluates in one transaction.",
+							"Lower it where its transactions last too long: they hold back vacuum, and what they did is lost when they "
+							"are canceled. Raise it to catch up sooner after bulk loads.",
+							&segment_guc_refresh_budget,
+							250000, 1, INT_MAX,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+}
+
 void
 segment_guc_init(void)
 {
@@ -157,6 +231,28 @@ segment_guc_init(void)
 							   PGC_SUSET,
 							   GUC_NOT_IN_SAMPLE,
 							   check_clock, assign_clock, NULL);
+
+	DefineCustomIntVariable("segmentation.history_retention",
+							"How long entries and exits of segments are kept.",
+							"It is how far back segment.members(segment, at) and its kin can see; -1 keeps all, 0 no more than "
+							"consumers need. Lower it where the feed takes too much room, raise it where the past is asked for.",
+							&segment_guc_history_retention,
+							90 * 24 * 60, -1, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("segmentation.consumer_retention",
+							"How long entries and exits are kept for a consumer that has not acknowledged them.",
+							"A consumer that nobody runs any more would otherwise keep the feed growing for ever. It matters where "
+							"it is longer than segmentation.history_retention; -1 sets no limit. A consumer that was left behind is told so.",
+							&segment_guc_consumer_retention,
+							30 * 24 * 60, -1, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+
+	define_worker_settings();
 
 	/* behind the last setting */
 	MarkGUCPrefixReserved("segmentation");

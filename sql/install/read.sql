@@ -135,6 +135,10 @@ CREATE FUNCTION segment.standing(
 	AS 'MODULE_PATHNAME', 'segmentation_standing' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION segment.standing(regclass) IS 'where a segment''s base stands; a row of segment.status, NULL without SELECT on the segment';
 
+CREATE FUNCTION segment.refresher(segment regclass) RETURNS text
+	AS 'MODULE_PATHNAME', 'segmentation_refresher' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION segment.refresher(regclass) IS 'who refreshes a segment, or why nobody does, as far as this session knows; a column of segment.status';
+
 CREATE VIEW segment.segments AS
 	SELECT s.view AS segment, d.subject_table, d.definition,
 		pg_catalog.pg_get_userbyid(c.relowner) AS owner, s.enabled, s.options, s.settings
@@ -145,7 +149,8 @@ COMMENT ON VIEW segment.segments IS 'every segment: subject table, definition, o
 
 CREATE VIEW segment.status AS
 	SELECT s.view AS segment, t.state, t.reads, t.base_size, t.pending, t.untracked,
-		pg_catalog.now() - t.base_clock AS base_age, t.cost_ms, t.evaluated, t.message, t.failures, t.retry_at
+		pg_catalog.now() - t.base_clock AS base_age, t.cost_ms, t.evaluated, t.message, t.failures, t.retry_at,
+		segment.refresher(s.view) AS refresher
 	FROM segment.segment s
 	JOIN pg_catalog.pg_class c ON c.oid = s.view,
 	LATERAL segment.standing(s.view) t;

@@ -18,13 +18,13 @@ CREATE FUNCTION segment.create_segment(name text, definition segment.definition,
 	RETURNS regclass
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_create_segment';
 COMMENT ON FUNCTION segment.create_segment(text, segment.definition, jsonb)
-	IS 'CREATE SEGMENT; options: timezone, max_staleness, or_replace, if_not_exists';
+	IS 'CREATE SEGMENT; options: timezone, max_staleness, auto_refresh, or_replace, if_not_exists';
 
 CREATE FUNCTION segment.alter_segment(segment regclass, definition segment.definition DEFAULT NULL, options jsonb DEFAULT '{}')
 	RETURNS regclass
 	LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_alter_segment';
 COMMENT ON FUNCTION segment.alter_segment(regclass, segment.definition, jsonb)
-	IS 'ALTER SEGMENT; a NULL definition leaves the condition; options: timezone, max_staleness (null resets), enabled';
+	IS 'ALTER SEGMENT; a NULL definition leaves the condition; options: timezone, max_staleness, auto_refresh (null resets), enabled';
 
 CREATE FUNCTION segment.drop_segment(segment regclass, "cascade" boolean DEFAULT false) RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_drop_segment';

@@ -17,6 +17,8 @@
  * also see the invalidation, which is only written at the end.  Who sees a row of
  * command 0 too early evaluates some subjects more, nothing else.
  *
+ * Who writes one rings at the doorbell when the transaction commits (doorbell.c).
+ *
  * Locks: ROW EXCLUSIVE on segment.invalidation, to the end of the transaction.
  *
  *-------------------------------------------------------------------------
@@ -38,6 +40,7 @@
 
 #include "capture/internal.h"
 #include "compat.h"
+#include "doorbell.h"
 
 enum
 {
@@ -179,6 +182,7 @@ segment_capture_record(Oid relid, AttrNumber key, int64 columns, Datum keys, boo
 	list_free(indexes);
 	heap_freetuple(tuple);
 	table_close(table, NoLock);
+	segment_doorbell_touch();
 }
 
 void

@@ -134,6 +134,18 @@ is_extension_c_function(Oid funcid)
 	return language == ClanguageId && OidIsValid(getExtensionOfObject(ProcedureRelationId, funcid));
 }
 
+/*
+ * A stable function of ours that reads segments, their past or the feed: what it
+ * reads is no source of the condition.  in_segment() is one.
+ */
+static bool
+reads_segments(Oid funcid)
+{
+	return get_func_namespace(funcid) == segment_namespace() && !is_our_function(funcid, "contains") &&
+		!is_our_function(funcid, "holds") && !is_our_function(funcid, "bitmap_out") &&
+		!is_our_function(funcid, "next_flip");
+}
+
 typedef struct FunctionCheck
 {
 	Analysis   *analysis;
@@ -170,6 +182,13 @@ check_function(Oid funcid, void *arg)
 				segment_compile_position(analysis->text, exprLocation(check->node)));
 	if (is_our_function(funcid, "contains"))
 		return false;
+	if (reads_segments(funcid))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				errmsg("function %s cannot be used in a segment's condition", format_procedure(funcid)),
+				errdetail("What it reads is not tracked."),
+				errhint("Use in_segment('name') to refer to another segment."),
+				segment_compile_position(analysis->text, exprLocation(check->node)));
 	if (get_func_namespace(funcid) == PG_CATALOG_NAMESPACE ? !is_vetted_name(get_func_name(funcid)) :
 		!is_extension_c_function(funcid))
 		ereport(ERROR,

@@ -65,9 +65,8 @@ PG_FUNCTION_INFO_V1(segmentation_standing);
 /* How many ids segment.preview() shows. */
 #define PREVIEW_IDS 10
 
-/* May the current user read this segment? */
-static void
-check_may_read(Oid viewId)
+void
+segment_read_check(Oid viewId)
 {
 	AclResult	result = pg_class_aclcheck(viewId, GetUserId(), ACL_SELECT);
 	char	   *name = get_rel_name(viewId);
@@ -85,7 +84,7 @@ segmentation_members(PG_FUNCTION_ARGS)
 {
 	Oid			viewId = PG_GETARG_OID(0);
 
-	check_may_read(viewId);
+	segment_read_check(viewId);
 	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_read_members(viewId)));
 }
 
@@ -94,7 +93,7 @@ segmentation_size(PG_FUNCTION_ARGS)
 {
 	Oid			viewId = PG_GETARG_OID(0);
 
-	check_may_read(viewId);
+	segment_read_check(viewId);
 	PG_RETURN_INT64(segment_read_size(viewId));
 }
 
@@ -103,7 +102,7 @@ segmentation_contains(PG_FUNCTION_ARGS)
 {
 	Oid			viewId = PG_GETARG_OID(0);
 
-	check_may_read(viewId);
+	segment_read_check(viewId);
 	PG_RETURN_BOOL(segment_read_contains(viewId, PG_GETARG_INT64(1)));
 }
 
@@ -112,7 +111,7 @@ segmentation_clock(PG_FUNCTION_ARGS)
 {
 	Oid			viewId = PG_GETARG_OID(0);
 
-	check_may_read(viewId);
+	segment_read_check(viewId);
 	PG_RETURN_TIMESTAMPTZ(segment_read_standing(viewId)->clock);
 }
 
@@ -146,8 +145,9 @@ segmentation_due(PG_FUNCTION_ARGS)
 	SegmentStanding *standing;
 	SegmentBitmap *due = segment_bitmap_create();
 
-	check_may_read(viewId);
+	segment_read_check(viewId);
 	standing = segment_read_standing(viewId);
+	segment_read_nudge(standing);
 	if (!standing->hasState || standing->state.epoch == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -330,7 +330,7 @@ segmentation_explain(PG_FUNCTION_ARGS)
 	int			number = 0;
 	ListCell   *lc;
 
-	check_may_read(viewId);
+	segment_read_check(viewId);
 	InitMaterializedSRF(fcinfo, 0);
 	if (id < 0)
 		return (Datum) 0;

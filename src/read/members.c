@@ -46,6 +46,7 @@
 #include "utils/timestamp.h"
 
 #include "capture/capture.h"
+#include "doorbell.h"
 #include "guc.h"
 #include "read/pending.h"
 #include "read/read.h"
@@ -743,6 +744,31 @@ make_standing(ResultSet *set, Oid viewId, bool refreshed)
 	return standing;
 }
 
+void
+segment_read_nudge(const SegmentStanding *standing)
+{
+	bool		waits;
+
+	if (standing->entry == NULL || !standing->entry->enabled || !segment_catalog_is_automatic(standing->entry))
+		return;
+	switch (standing->full)
+	{
+		case FULL_NOT:
+			waits = standing->pending != NULL && !segment_bitmap_is_empty(standing->pending);
+			break;
+		case FULL_UNBUILT:
+		case FULL_AHEAD:
+		case FULL_EVERYBODY:
+		case FULL_MANY:
+			waits = true;
+			break;
+		default:
+			waits = false;
+	}
+	if (waits)
+		segment_doorbell_nudge();
+}
+
 static SegmentStanding *
 get_standing(ResultSet *set, Result *result)
 {
@@ -752,6 +778,7 @@ get_standing(ResultSet *set, Result *result)
 
 		result->standing = make_standing(set, result->viewId, set->refreshed);
 		MemoryContextSwitchTo(old);
+		segment_read_nudge(result->standing);
 	}
 	return result->standing;
 }
@@ -773,6 +800,21 @@ segment_read_standing(Oid viewId)
 	}
 	PG_END_TRY();
 	return standing;
+}
+
+SegmentBitmap *
+segment_read_written(const SegmentStanding *standing)
+{
+	SegmentBitmap *written = standing->state.rest ? segment_bitmap_from_datum(standing->state.rest) :
+	segment_bitmap_create();
+	SegmentLog *log = get_log(current_result_set(), standing->epoch.xmin);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	forboth(lc, standing->closure, lc2, standing->entries)
+		if (!segment_pending_collect(lfirst(lc), lfirst(lc2), log, &standing->epoch, written))
+		return NULL;
+	return written;
 }
 
 bool

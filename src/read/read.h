@@ -4,7 +4,7 @@
  *		Exact members of segments, under one snapshot and clock.
  *
  * "The snapshot" is always the active one.  Nothing here checks privileges:
- * the SQL functions do (read/functions.c).
+ * the SQL functions do (read/functions.c, read/history.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -66,6 +66,15 @@ extern bool segment_read_is_tracked(Oid viewId);
 
 /* How a segment's base and the active snapshot lie apart; palloc'd in CurrentMemoryContext. */
 extern SegmentStanding *segment_read_standing(Oid viewId);
+
+/*
+ * Who has been touched by writes since the base of a segment (or was left over
+ * by it), as the active snapshot shows; a new set, NULL for everybody.
+ */
+extern SegmentBitmap *segment_read_written(const SegmentStanding *standing);
+
+/* Wake the worker, if what a read has found is worth a refresh. */
+extern void segment_read_nudge(const SegmentStanding *standing);
 
 /* The clock of reads: the reader's now(), or what segment_read_set_clock() put over it. */
 extern TimestampTz segment_read_clock(void);
@@ -140,6 +149,9 @@ extern TimestampTz segment_read_next_instant(const SegmentCompiled *compiled, co
 
 /* The end of the bound that a segment's max_staleness option sets from this clock; DT_NOEND without one. */
 extern TimestampTz segment_read_staleness_end(const SegmentEntry *entry, TimestampTz clock);
+
+/* ERROR unless the current user may read this segment: SELECT on its view. */
+extern void segment_read_check(Oid viewId);
 
 /* In words, for segment.status. */
 extern const char *segment_read_full_reason(SegmentFull full);

@@ -223,7 +223,11 @@ segment_refresh_divide(List *items, Oid subject, int64 budget, TimestampTz clock
 		SegmentWork *item = lfirst(lc);
 
 		item->todo = item->standing->pending;
-		/* who refers to a segment has its pending subjects too: inner ones come first */
+
+		/*
+		 * who refers to a segment has its pending subjects too: inner ones
+		 * come first
+		 */
 		segment_bitmap_or(many, item->todo);
 		if (large != NIL || (budget > 0 && segment_bitmap_cardinality(many) > budget / 2))
 			large = lappend(large, item);

@@ -12,7 +12,8 @@
  *	   of one owner and settings in one query;
  *	4. write the chunks that changed, the state, and the epoch: that snapshot,
  *	   with this transaction's own id as "not visible in it";
- *	5. delete the invalidations that no base and no snapshot needs any more.
+ *	5. delete the invalidations that no base and no snapshot needs any more;
+ *	6. tell whoever listens of the changes that went into the feed (feed.c).
  *
  * A base is the truth of its epoch's snapshot.  Because that is taken under the
  * lock, a later refresh has a later snapshot, and a reader who sees this
@@ -68,6 +69,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "read/read.h"
+#include "refresh/feed.h"
 #include "refresh/refresh.h"
 #include "refresh/work.h"
 #include "testing.h"
@@ -98,8 +100,8 @@ typedef struct Round
 
 /* ---- lock and order ---- */
 
-static void
-lock_subject(Oid subject)
+void
+segment_refresh_lock(Oid subject)
 {
 	LOCKTAG		tag;
 
@@ -496,6 +498,18 @@ evaluate_items(List *items, SegmentWindow window, TimestampTz clock)
 	}
 }
 
+void
+segment_refresh_evaluate_at(const SegmentWork *item, const SegmentBitmap *subset, TimestampTz clock,
+							SegmentBitmap **truth, SegmentDeadlines *deadlines, TimestampTz *due)
+{
+	SegmentWork probe = *item;
+
+	probe.full = true;			/* asks for what is everybody's, too */
+	segment_read_evaluate(list_make1(with_inner_flips(&probe)), probe.standing->entry, subset, clock, truth, deadlines);
+	find_deadlines(&probe, deadlines, subset, clock);
+	*due = probe.due;
+}
+
 /* ---- writing ---- */
 
 /* When a segment that has failed so often in a row is tried again: after 1 s, 2 s, 4 s, ... 5 min. */
@@ -570,13 +584,14 @@ store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 	SegmentBitmap *members = item->truth;	/* NULL: nothing was evaluated */
 	bool		changed = members != NULL && !segment_bitmap_equals(members, item->base);
 
-	if (members == NULL && item->rest == NULL && state->epoch == epoch)
+	if (members == NULL && item->rest == NULL && state->epoch == epoch && state->rest == (Datum) 0)
 		return false;
 	if (!standing->hasState)
 	{
 		memset(state, 0, sizeof(SegmentState));
 		ItemPointerSetInvalid(&state->tid);
 	}
+	item->change = segment_feed_append(item, clock);
 	if (changed)
 	{
 		segment_chunk_store(standing->entry->id, item->base, members);
@@ -678,7 +693,8 @@ is_idle(List *items)
 	{
 		SegmentWork *item = lfirst(lc);
 
-		if (item->failure != NULL || item->truth != NULL || item->rest != NULL || item->standing->full != FULL_NOT)
+		if (item->failure != NULL || item->truth != NULL || item->rest != NULL || item->standing->full != FULL_NOT ||
+			item->standing->state.rest != (Datum) 0)
 			return false;
 		if (epoch == -1)
 		{
@@ -1024,7 +1040,7 @@ static bool
 move_forward_at(List *items, const Round *round, TimestampTz clock)
 {
 	TimestampTz outer = segment_read_set_clock(clock);
-	bool		more;
+	volatile bool more = false;
 
 	PG_TRY();
 	{
@@ -1073,9 +1089,11 @@ refresh_subject(const Round *round)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "segment refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	List	   *items;
+	List	   *changes = NIL;
 	bool		more;
+	ListCell   *lc;
 
-	lock_subject(round->subject);
+	segment_refresh_lock(round->subject);
 	SEGMENT_STOP("locked");
 	AcceptInvalidationMessages();
 	CommandCounterIncrement();
@@ -1088,6 +1106,11 @@ refresh_subject(const Round *round)
 	CommandCounterIncrement();
 	collect_garbage();
 	SEGMENT_STOP("collected");
+	foreach(lc, items)
+		if (((SegmentWork *) lfirst(lc))->change != NULL)
+		changes = lappend(changes, ((SegmentWork *) lfirst(lc))->change);
+	segment_feed_finish(round->subject, changes);
+	SEGMENT_STOP("fed");
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return more;
@@ -1328,4 +1351,5 @@ void
 segment_refresh_forget(int32 id)
 {
 	segment_state_delete(id);
+	segment_feed_forget(id);
 }

@@ -42,6 +42,9 @@ extern List *segment_refresh_subjects(void);
  */
 extern List *segment_refresh_due(TimestampTz *next);
 
+/* The refresh lock of a subject table, to the end of the transaction. */
+extern void segment_refresh_lock(Oid subject);
+
 /* Delete what is materialised of a dropped segment. */
 extern void segment_refresh_forget(int32 id);
 

@@ -35,6 +35,7 @@ typedef struct SegmentWork
 								 * or restart */
 	char	   *failure;		/* message, if evaluation failed */
 	double		cost;			/* ms, its share */
+	struct SegmentChange *change;	/* what went into the feed; NULL: nothing */
 } SegmentWork;
 
 /* The ids that one step of a refresh looks at, both ends included. */
@@ -51,6 +52,13 @@ typedef struct SegmentWindow
  * where nothing is left.
  */
 extern SegmentWindow segment_refresh_divide(List *items, Oid subject, int64 budget, TimestampTz clock);
+
+/*
+ * refresh.c: For whom of a subset an item's condition holds at some clock, when
+ * each may flip next (added to deadlines), and when everybody may (*due).
+ */
+extern void segment_refresh_evaluate_at(const SegmentWork *item, const SegmentBitmap *subset, TimestampTz clock,
+										SegmentBitmap **truth, SegmentDeadlines *deadlines, TimestampTz *due);
 
 /*
  * Run something in a subtransaction; false, with *message, when it fails.

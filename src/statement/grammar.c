@@ -8,7 +8,8 @@
  *		| [WITH (...)] AS expression }
  *	ALTER SEGMENT [IF EXISTS] name
  *		{ WHERE condition | AS expression | SET (option = value, ...) | RESET (option, ...)
- *		| RENAME TO name | OWNER TO role | SET SCHEMA name | ENABLE | DISABLE }
+ *		| RENAME TO name | OWNER TO role | SET SCHEMA name | ENABLE | DISABLE
+ *		| ON { ENTER | EXIT } { EXECUTE FUNCTION name ( ['text', ...] ) | DO NOTHING } }
  *	DROP SEGMENT [IF EXISTS] name [, ...] [CASCADE | RESTRICT]
  *	REFRESH SEGMENT { name [, ...] | ALL }
  *	COMMENT ON SEGMENT name IS { 'text' | NULL }
@@ -44,7 +45,9 @@
 #define CREATE_FORMS \
 	"Write CREATE SEGMENT name ON table WHERE condition, or CREATE SEGMENT name AS expression over other segments."
 #define ALTER_FORMS \
-	"ALTER SEGMENT name is followed by WHERE, AS, SET, RESET, RENAME TO, OWNER TO, SET SCHEMA, ENABLE or DISABLE."
+	"ALTER SEGMENT name is followed by WHERE, AS, SET, RESET, RENAME TO, OWNER TO, SET SCHEMA, ENABLE, DISABLE, ON ENTER or ON EXIT."
+#define HOOK_FORMS \
+	"Write ON ENTER (or ON EXIT) EXECUTE FUNCTION name('text', ...), or ON ENTER DO NOTHING."
 
 typedef struct Parser
 {
@@ -395,6 +398,37 @@ parse_role(Parser *parser)
 	return role;
 }
 
+/* ON has been read. */
+static void
+parse_hook(Parser *parser)
+{
+	SegmentStatement *statement = parser->statement;
+
+	statement->kind = SEGMENT_ALTER_HOOK;
+	if (accept_word(parser, "enter"))
+		statement->string = "enter";
+	else
+	{
+		expect_word(parser, "exit", HOOK_FORMS);
+		statement->string = "exit";
+	}
+	if (accept_words(parser, "do", "nothing"))
+		return;
+	expect_word(parser, "execute", HOOK_FORMS);
+	expect_word(parser, "function", HOOK_FORMS);
+	statement->table = parse_name(parser, "A function's name is expected here.");
+	expect_char(parser, '(', HOOK_FORMS);
+	if (accept_char(parser, ')'))
+		return;
+	do
+	{
+		if (parser->token->kind != SEGMENT_TOKEN_STRING)
+			fail(parser, "The arguments of a hook are strings; the ids come before them by themselves.");
+		statement->names = lappend(statement->names, pstrdup((parser->token++)->value));
+	} while (accept_char(parser, ','));
+	expect_char(parser, ')', HOOK_FORMS);
+}
+
 static void
 parse_alter(Parser *parser)
 {
@@ -448,6 +482,8 @@ parse_alter(Parser *parser)
 		statement->kind = SEGMENT_ALTER_ENABLE;
 	else if (accept_word(parser, "disable"))
 		statement->kind = SEGMENT_ALTER_DISABLE;
+	else if (accept_word(parser, "on"))
+		parse_hook(parser);
 	else
 		fail(parser, ALTER_FORMS);
 }

@@ -22,6 +22,7 @@ typedef enum SegmentStatementKind
 	SEGMENT_ALTER_SCHEMA,
 	SEGMENT_ALTER_ENABLE,
 	SEGMENT_ALTER_DISABLE,
+	SEGMENT_ALTER_HOOK,			/* ON ENTER, ON EXIT */
 	SEGMENT_DROP,
 	SEGMENT_REFRESH,
 	SEGMENT_COMMENT,
@@ -43,16 +44,19 @@ typedef struct SegmentStatement
 	const char *tag;			/* "CREATE SEGMENT" */
 	const char *text;			/* the whole text, for positions */
 	RangeVar   *name;			/* of the segment; of the source of a link */
-	List	   *names;			/* of RangeVar *: DROP, REFRESH (NIL = ALL) */
+	List	   *names;			/* of RangeVar *: DROP, REFRESH (NIL = ALL);
+								 * of char *: arguments of a hook */
 	bool		replace;		/* OR REPLACE */
 	bool		lenient;		/* IF EXISTS, IF NOT EXISTS */
 	bool		cascade;
-	RangeVar   *table;			/* ON table; the target of a link; NULL for AS */
+	RangeVar   *table;			/* ON table; the target of a link; the
+								 * function of a hook; NULL for AS and DO
+								 * NOTHING */
 	SegmentCondition condition; /* raw is NULL when there is none */
 	List	   *operands;		/* AS: RangeVar * of the segments named */
 	List	   *options;		/* of SegmentOption * */
 	char	   *string;			/* new name or schema, comment (may be NULL),
-								 * column of a link */
+								 * column of a link, "enter" or "exit" */
 	int			stringLocation;
 	char	   *key;			/* key column of a link, NULL = the primary
 								 * key */

@@ -9,7 +9,7 @@
  *
  * Locks: ALTER of the condition or an option takes AccessExclusiveLock on the view, as
  * CREATE OR REPLACE VIEW does, because readers of the old and the new
- * definition must not mix; ENABLE and DISABLE take ShareUpdateExclusiveLock.
+ * definition must not mix; ENABLE, DISABLE and hooks take ShareUpdateExclusiveLock.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +28,8 @@
 
 #include "catalog/registry.h"
 #include "definition/scan.h"
+#include "doorbell.h"
+#include "refresh/hook.h"
 #include "refresh/refresh.h"
 #include "statement/statement.h"
 
@@ -164,7 +166,8 @@ set_enabled(Oid viewId, bool enabled)
 static Oid
 run_alter(SegmentStatement *statement)
 {
-	bool		light = statement->kind == SEGMENT_ALTER_ENABLE || statement->kind == SEGMENT_ALTER_DISABLE;
+	bool		light = statement->kind == SEGMENT_ALTER_ENABLE || statement->kind == SEGMENT_ALTER_DISABLE ||
+	statement->kind == SEGMENT_ALTER_HOOK;
 	Oid			viewId = find_own_segment(statement, statement->name,
 										  light ? ShareUpdateExclusiveLock : AccessExclusiveLock);
 
@@ -186,6 +189,9 @@ run_alter(SegmentStatement *statement)
 			break;
 		case SEGMENT_ALTER_SCHEMA:
 			set_schema(statement);
+			break;
+		case SEGMENT_ALTER_HOOK:
+			segment_statement_alter_hook(statement, viewId);
 			break;
 		default:
 			set_enabled(viewId, statement->kind == SEGMENT_ALTER_ENABLE);
@@ -227,11 +233,12 @@ run_refresh(SegmentStatement *statement)
 	return list_length(viewIds) == 1 ? linitial_oid(viewIds) : InvalidOid;
 }
 
-Oid
-segment_statement_run(SegmentStatement *statement)
+static Oid
+run_one(SegmentStatement *statement)
 {
 	Oid			viewId = InvalidOid;
 
+	segment_hook_refuse(statement->tag);
 	switch (statement->kind)
 	{
 		case SEGMENT_CREATE:
@@ -254,5 +261,15 @@ segment_statement_run(SegmentStatement *statement)
 		default:
 			return run_alter(statement);
 	}
+	return viewId;
+}
+
+Oid
+segment_statement_run(SegmentStatement *statement)
+{
+	Oid			viewId = run_one(statement);
+
+	/* a segment to build, to build anew, or other deadlines */
+	segment_doorbell_ring();
 	return viewId;
 }

@@ -106,6 +106,19 @@ check_interval(const char *name, const char *value)
 	return result;
 }
 
+/* on or off, whatever way a boolean is written. */
+static char *
+check_boolean(const char *name, const char *value)
+{
+	bool		on;
+
+	if (!parse_bool(value, &on))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("%s must be on or off", name));
+	return pstrdup(on ? "on" : "off");
+}
+
 /* Does "name=value" carry this name? */
 static bool
 has_name(const char *assignment, const char *name)
@@ -134,10 +147,12 @@ check_option(const SegmentOption *option)
 		return option->value ? check_timezone(option->value) : NULL;
 	if (strcmp(option->name, "max_staleness") == 0)
 		return option->value ? check_interval("max_staleness", option->value) : NULL;
+	if (strcmp(option->name, "auto_refresh") == 0)
+		return option->value ? check_boolean("auto_refresh", option->value) : NULL;
 	ereport(ERROR,
 			errcode(ERRCODE_UNDEFINED_PARAMETER),
 			errmsg("unrecognized segment option \"%s\"", option->name),
-			errhint("Options are timezone and max_staleness."));
+			errhint("Options are timezone, max_staleness and auto_refresh."));
 }
 
 static void

@@ -31,6 +31,9 @@ extern void segment_statement_check_subject(const char *text, Oid subject, Range
 extern void segment_statement_check_compiled(const SegmentCompiled *compiled, Oid viewId, const char *name);
 extern void segment_statement_check_keys(const SegmentCompiled *compiled);
 
+/* hook.c: ALTER SEGMENT ... ON ENTER | ON EXIT */
+extern void segment_statement_alter_hook(SegmentStatement *statement, Oid viewId);
+
 /* settings.c: options, and the settings pinned at creation */
 extern List *segment_statement_merge_options(const char *text, List *stored, List *given);
 extern void segment_statement_apply_options(List *stored);

@@ -157,12 +157,14 @@ build() {
 }
 
 # start_server [CONFIGURATION LINE...]: a cluster in WORK/data, reachable by the usual PG* variables.  INITDB_OPTIONS go to initdb.
+# Without a worker, so that a test refreshes when it says so; the last line about a setting counts.
 start_server() {
 	local line locale
 	locale=$(locale -a 2>/dev/null | grep -ix -m1 -e 'c.utf-\?8' || echo C)
 	as_user env LC_ALL="$locale" "$BIN/initdb" -D "$WORK/data" -U postgres -A trust -E UTF8 --locale="$locale" -N ${INITDB_OPTIONS-} \
 		>"$WORK/initdb.log" 2>&1 || { cat "$WORK/initdb.log" >&2; return 1; }
-	for line in "listen_addresses = ''" "unix_socket_directories = '$WORK/sock'" "fsync = off" "log_line_prefix = '%m [%p] %a '" "$@"; do
+	for line in "listen_addresses = ''" "unix_socket_directories = '$WORK/sock'" "fsync = off" "log_line_prefix = '%m [%p] %a '" \
+		"segmentation.worker = off" "$@"; do
 		say "$line"
 	done | as_user tee -a "$WORK/data/postgresql.conf" >/dev/null
 	as_user "$BIN/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w -t 120 start >/dev/null ||

@@ -10,7 +10,7 @@ use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('crash');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = on\nautovacuum_naptime = 1s\nrestart_after_crash = off\ncheckpoint_timeout = 30s");
+$node->append_conf('postgresql.conf', "segmentation.worker = off\nfsync = on\nautovacuum_naptime = 1s\nrestart_after_crash = off\ncheckpoint_timeout = 30s");
 $node->start;
 
 my %condition = (

@@ -8,6 +8,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('dump');
 $node->init;
+$node->append_conf('postgresql.conf', 'segmentation.worker = off');
 $node->start;
 my $dir = $node->basedir;
 

@@ -8,7 +8,7 @@ use Test::More;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', 'autovacuum = off');
+$primary->append_conf('postgresql.conf', "autovacuum = off\nsegmentation.worker = off");
 $primary->start;
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -105,8 +105,26 @@ isnt($code, 0, 'no refresh on a standby');
 like($error, qr/read-only|recovery/, 'and the error says why');
 check_segments($standby, 'after the refused refresh');
 
+# the feed and the history are read there; batches are not, as they lock; a failover goes on where the consumer was
+$primary->safe_psql('postgres', q{SELECT segment.create_consumer('mailer', '{german}', true)});
+$primary->safe_psql('postgres', "UPDATE customers SET country = 'DE' WHERE id = 1; DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
+$primary->safe_psql('postgres', q{SELECT segment.ack('mailer', 'german', (SELECT min(number) FROM segment.changes('german')))});
+catch_up();
+is($standby->safe_psql('postgres', $_), $primary->safe_psql('postgres', $_), "the same on the standby: $_")
+  for "SELECT * FROM segment.changes('german')", "SELECT segment.members('german', 'infinity')", "SELECT * FROM segment.memberships_history('customers', 1)",
+  'SELECT name, segment, position, behind FROM segment.consumers';
+($code, $out, $error) = $standby->psql('postgres', "SELECT * FROM segment.next_batch('mailer')");
+like($error, qr/read-only/, 'no batch on a standby');
+my $waiting = $primary->safe_psql('postgres', "SELECT number, entered, exited FROM segment.next_batch('mailer')");
+isnt($waiting, '', 'a change is waiting');
+
+is($standby->safe_psql('postgres', 'SELECT worker_state FROM segment.activity'), 'none: this is a standby', 'a standby has no worker');
+is($standby->safe_psql('postgres', 'SELECT DISTINCT refresher FROM segment.status'), 'primary', 'its segments are refreshed on the primary');
+$standby->append_conf('postgresql.conf', 'segmentation.worker = on');
+$standby->reload;
 $standby->promote;
 check_segments($standby, 'after promotion');
+is($standby->safe_psql('postgres', "SELECT number, entered, exited FROM segment.next_batch('mailer')"), $waiting, 'no change is lost by a failover');
 $standby->safe_psql('postgres', "UPDATE orders SET amount = amount + 20 WHERE id % 3 = 0; UPDATE customers SET country = 'DE' WHERE id % 9 = 1");
 check_segments($standby, 'after promotion and writes');
 $standby->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");

@@ -8,9 +8,11 @@ use Test::More;
 
 my $publisher = PostgreSQL::Test::Cluster->new('publisher');
 $publisher->init(allows_streaming => 'logical');
+$publisher->append_conf('postgresql.conf', 'segmentation.worker = off');
 $publisher->start;
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
 $subscriber->init(allows_streaming => 'logical');
+$subscriber->append_conf('postgresql.conf', 'segmentation.worker = off');
 $subscriber->start;
 
 my $tables = q{
@@ -87,6 +89,16 @@ $subscriber->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
 $subscriber->safe_psql('postgres', "DELETE FROM orders WHERE id < 3");
 $subscriber->safe_psql('postgres', "DO LANGUAGE segment 'REFRESH SEGMENT ALL'");
 check_segments($subscriber, 'with a publication of all tables');
+
+# what is applied wakes the worker
+$subscriber->append_conf('postgresql.conf', "segmentation.worker = on\nsegmentation.refresh_delay = 10ms");
+$subscriber->reload;
+$subscriber->safe_psql('postgres', 'SELECT segment.start_worker()');
+my $size = $subscriber->safe_psql('postgres', "SELECT segment.size('buyer')");
+$publisher->safe_psql('postgres', "INSERT INTO customers VALUES (900, 'PL'); INSERT INTO orders VALUES (900, 900, 1)");
+ok($subscriber->poll_query_until('postgres', "SELECT size = $size + 1 FROM segment.state WHERE id = (SELECT id FROM segment.segment WHERE view = 'buyer'::regclass)"),
+	'rows that arrive by replication are refreshed');
+check_segments($subscriber, 'refreshed by the worker');
 
 $subscriber->stop;
 $publisher->stop;

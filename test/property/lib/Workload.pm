@@ -567,6 +567,20 @@ sub check
 	return;
 }
 
+# The sum of a segment's feed is what is stored, under every snapshot.
+sub check_feed
+{
+	my ($self) = @_;
+	return if $self->{plain};
+	my $query = q{SELECT s.view::text, segment.members(s.view, 'infinity') AS told, stored FROM segment.segment s JOIN segment.state t USING (id),
+		LATERAL (SELECT COALESCE(segment.union_agg(ids), '{}') AS stored FROM segment.chunk c WHERE c.id = s.id) c
+		WHERE t.status = 'b' AND segment.members(s.view, 'infinity')::text IS DISTINCT FROM stored::text};
+	my $rows = $self->execute($self->{sessions}[0], $query, quiet => 1) or return;
+	$self->{counts}{'feeds checked'}++;
+	$self->fail("the feed of segment $_->{view} adds up to " . ($_->{told} // 'NULL') . ", stored is $_->{stored}\n  query: $query") for @$rows;
+	return;
+}
+
 # How the segments are read at this moment: whether pending subjects are tested at all.
 sub count_ways
 {
@@ -883,6 +897,7 @@ sub run_steps
 		$self->read_step($session, pick(qw(trigger trigger trigger returning))) if $kind eq 'flight';
 		$self->check($session, 'own');
 		$self->check($other, 'other') if $other && $other != $session;
+		$self->check_feed if $kind eq 'refresh';
 	}
 	# everybody commits; then a refresh of everything must leave everything right
 	push @{ $self->{trace} }, '-- the end';
@@ -890,6 +905,7 @@ sub run_steps
 	$self->check($self->{sessions}[0], 'all');
 	$self->execute($self->{sessions}[0], "DO LANGUAGE segment 'REFRESH SEGMENT ALL'") if !$self->{plain};
 	$self->check($_, 'all') for @{ $self->{sessions} };
+	$self->check_feed;
 	return;
 }
 

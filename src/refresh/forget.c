@@ -1,0 +1,334 @@
+/*-------------------------------------------------------------------------
+ *
+ * forget.c
+ *		Erasure: ids of subjects that are gone leave everything that is stored.
+ *
+ * Where ids of subjects are stored: bases (segment.chunk), deadlines, the change
+ * feed, what a refresh in parts has left (segment.state), and invalidations that hold keys of subjects.  All of it is changed under
+ * the refresh lock of the subject table, as a refresh would, in one transaction.
+ *
+ * The subjects must be deleted already.  Then no snapshot from now on has them
+ * as members, so a base without them is as right as with them, whether they are
+ * pending or not, and they may leave the invalidations too.  But an invalidation
+ * may be read by segments of other subject tables as well, which take its keys
+ * to subjects of theirs: for these it becomes "everybody", which is never wrong.
+ *
+ * Numbers stay: how many members a segment had is nobody's personal data.
+ *
+ * What it says it has done it has looked up again afterwards, under a new
+ * snapshot.  Rows that no transaction sees any more are VACUUM's business.
+ *
+ * Locks: as a refresh (views ACCESS SHARE, then the refresh lock).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "capture/capture.h"
+#include "catalog/query.h"
+#include "catalog/registry.h"
+#include "catalog/state.h"
+#include "compat.h"
+#include "refresh/hook.h"
+#include "refresh/refresh.h"
+
+PGDLLEXPORT Datum segmentation_forget(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(segmentation_forget);
+
+/* A way in which invalidations hold ids of this subject table. */
+typedef struct Keyed
+{
+	Oid			source;
+	AttrNumber	key;
+	bool		shared;			/* read by segments of other tables too */
+} Keyed;
+
+/* What a subject table has. */
+typedef struct Scope
+{
+	Oid			subject;
+	List	   *ids;			/* of its segments */
+	List	   *keys;			/* attribute numbers of their keys */
+	List	   *keyed;			/* of Keyed * */
+} Scope;
+
+/* One of our tables, and how its rows of $2 (ids of segments) hold ids of $1. */
+typedef struct Holder
+{
+	const char *table;
+	const char *holds;
+	const char *update;
+} Holder;
+
+#define MINUS " OPERATOR(segment.-) $1"
+#define OVERLAPS " OPERATOR(segment.&&) $1"
+
+static const Holder holders[] = {
+	{"change",
+		"id = ANY ($2) AND (entered" OVERLAPS " OR exited" OVERLAPS " OR members" OVERLAPS
+		" OR EXISTS (SELECT FROM unnest(flipped) f WHERE f" OVERLAPS "))",
+		"entered = entered" MINUS ", exited = exited" MINUS ", members = members" MINUS
+	", flipped = (SELECT array_agg(f" MINUS " ORDER BY n) FROM unnest(flipped) WITH ORDINALITY u (f, n))"},
+	{"chunk",
+		"id = ANY ($2) AND ids" OVERLAPS,
+	"ids = ids" MINUS ", size = segment.cardinality(ids" MINUS ")"},
+	{"state",
+		"id = ANY ($2) AND rest" OVERLAPS,
+	"version = nextval('segment.version_seq'), rest = rest" MINUS},
+	{"deadline",
+		"id = ANY ($2) AND ids" OVERLAPS,
+	"ids = ids" MINUS},
+	{"invalidation",
+		"EXISTS (SELECT FROM unnest($3, $4) k (source, key) WHERE k.source = invalidation.source"
+		" AND (k.key = invalidation.key OR k.key | 16384 = invalidation.key)) AND keys" OVERLAPS,
+		"keys = CASE WHEN EXISTS (SELECT FROM unnest($3, $4, $5) k (source, key, shared) WHERE k.source = invalidation.source"
+	" AND (k.key = invalidation.key OR k.key | 16384 = invalidation.key) AND k.shared) THEN NULL ELSE keys" MINUS " END"}
+};
+
+/* ---- what a subject table has ---- */
+
+static Keyed *
+find_keyed(Scope *scope, const SegmentSource *source)
+{
+	ListCell   *lc;
+
+	foreach(lc, scope->keyed)
+	{
+		Keyed	   *keyed = lfirst(lc);
+
+		if (keyed->source == source->relid && keyed->key == source->key)
+			return keyed;
+	}
+	return NULL;
+}
+
+/* The sources that record ids of this subject table as they are. */
+static void
+add_keyed(Scope *scope, const SegmentCompiled *compiled)
+{
+	ListCell   *lc;
+
+	foreach(lc, compiled->sources)
+	{
+		const SegmentSource *source = lfirst(lc);
+		Keyed	   *keyed;
+
+		if (source->key == 0 || source->steps != NIL || find_keyed(scope, source) != NULL)
+			continue;
+		keyed = palloc0(sizeof(Keyed));
+		keyed->source = source->relid;
+		keyed->key = source->key;
+		scope->keyed = lappend(scope->keyed, keyed);
+	}
+}
+
+/* A segment of any table reads these too, as something else? */
+static void
+mark_shared(Scope *scope, const SegmentCompiled *compiled)
+{
+	ListCell   *lc;
+
+	foreach(lc, compiled->sources)
+	{
+		const SegmentSource *source = lfirst(lc);
+		Keyed	   *keyed = find_keyed(scope, source);
+
+		if (keyed != NULL && (source->steps != NIL || compiled->subject != scope->subject))
+			keyed->shared = true;
+	}
+}
+
+/* All segments, compiled; those of the subject table are locked against DROP. */
+static Scope *
+make_scope(Oid subject)
+{
+	Scope	   *scope = palloc0(sizeof(Scope));
+	List	   *all = NIL;
+	ListCell   *lc;
+
+	scope->subject = subject;
+	foreach(lc, segment_catalog_all())
+	{
+		SegmentEntry *entry = lfirst(lc);
+		const SegmentCompiled *compiled = segment_catalog_compiled(entry->viewId, true);
+
+		CHECK_FOR_INTERRUPTS();
+		if (compiled == NULL)
+			continue;
+		all = lappend(all, (void *) compiled);
+		if (compiled->subject != subject)
+			continue;
+		LockRelationOid(entry->viewId, AccessShareLock);
+		scope->ids = lappend_int(scope->ids, entry->id);
+		scope->keys = list_append_unique_int(scope->keys, compiled->keyAttno);
+		add_keyed(scope, compiled);
+	}
+	foreach(lc, all)
+		mark_shared(scope, lfirst(lc));
+	return scope;
+}
+
+/* ---- checks ---- */
+
+/* ERROR if one of the ids still is a row of the subject table. */
+static void
+check_gone(Scope *scope, Datum ids)
+{
+	ListCell   *lc;
+
+	foreach(lc, scope->keys)
+	{
+		SegmentQueryGuard guard;
+		SegmentQuery query = {0};
+		bool		isnull;
+		char	   *sql = psprintf("SELECT i FROM segment.ids($1) i WHERE EXISTS (SELECT FROM ONLY %s t WHERE t.%s = i) LIMIT 1",
+								   quote_qualified_identifier(get_namespace_name(get_rel_namespace(scope->subject)),
+															  get_rel_name(scope->subject)),
+								   quote_identifier(get_attname(scope->subject, lfirst_int(lc), false)));
+
+		segment_query_add(&query, segment_query_bitmap_type(), ids);
+		segment_query_begin(&guard);
+		if (segment_query_run(&query, sql, false) > 0)
+			ereport(ERROR,
+					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("subject " INT64_FORMAT " is still in table \"%s\"",
+						   DatumGetInt64(segment_query_value(0, 1, &isnull)), get_rel_name(scope->subject)),
+					errhint("Delete the row first: as long as it is there, the next refresh would store its id again."));
+		segment_query_end(&guard);
+	}
+}
+
+static void
+check_caller(Oid subject)
+{
+	char	   *name = get_rel_name(subject);
+
+	if (name == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("relation with OID %u does not exist", subject));
+	if (!segment_compat_owns(subject, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	segment_hook_refuse("forget subjects");
+	PreventCommandIfReadOnly("segment.forget()");
+	PreventCommandDuringRecovery("segment.forget()");
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("segment.forget() cannot run in a transaction of isolation level REPEATABLE READ or SERIALIZABLE"),
+				errdetail("It has to see what was written since the transaction began."),
+				errhint("Call it in a transaction of isolation level READ COMMITTED."));
+}
+
+/* ---- the work ---- */
+
+/* $1 ids, $2 segments, $3 to $5 the columns of scope->keyed */
+static void
+add_parameters(SegmentQuery *query, Scope *scope, Datum ids)
+{
+	int			n = Max(list_length(scope->ids), list_length(scope->keyed));
+	Datum	   *values = palloc(sizeof(Datum) * Max(n, 1));
+	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
+	Datum	   *shared = palloc(sizeof(Datum) * Max(n, 1));
+	ListCell   *lc;
+
+	segment_query_add(query, segment_query_bitmap_type(), ids);
+	n = 0;
+	foreach(lc, scope->ids)
+		values[n++] = Int32GetDatum(lfirst_int(lc));
+	segment_query_add(query, INT4ARRAYOID,
+					  PointerGetDatum(construct_array(values, n, INT4OID, 4, true, TYPALIGN_INT)));
+	n = 0;
+	foreach(lc, scope->keyed)
+	{
+		Keyed	   *keyed = lfirst(lc);
+
+		values[n] = ObjectIdGetDatum(keyed->source);
+		keys[n] = Int32GetDatum(keyed->key);
+		shared[n++] = BoolGetDatum(keyed->shared);
+	}
+	segment_query_add(query, OIDARRAYOID,
+					  PointerGetDatum(construct_array(values, n, OIDOID, 4, true, TYPALIGN_INT)));
+	segment_query_add(query, INT4ARRAYOID,
+					  PointerGetDatum(construct_array(keys, n, INT4OID, 4, true, TYPALIGN_INT)));
+	segment_query_add(query, BOOLARRAYOID,
+					  PointerGetDatum(construct_array(shared, n, BOOLOID, 1, true, TYPALIGN_CHAR)));
+}
+
+/* How many rows of one of our tables hold one of the ids? */
+static int64
+count_rows(const Holder *holder, SegmentQuery *query)
+{
+	SegmentQueryGuard guard;
+	int64		count;
+	bool		isnull;
+
+	segment_query_begin(&guard);
+	segment_query_run(query, psprintf("SELECT count(*) FROM segment.%s WHERE %s", holder->table, holder->holds), false);
+	count = DatumGetInt64(segment_query_value(0, 1, &isnull));
+	segment_query_end(&guard);
+	return count;
+}
+
+static void
+remove_ids(SegmentQuery *query)
+{
+	SegmentQueryGuard guard;
+
+	segment_query_begin(&guard);
+	/* caches of bases go by version */
+	segment_query_run(query,
+					  "UPDATE segment.state s SET version = nextval('segment.version_seq'), size = s.size - c.n FROM ("
+					  " SELECT id, sum(segment.and_cardinality(ids, $1))::bigint AS n FROM segment.chunk"
+					  " WHERE id = ANY ($2) AND ids" OVERLAPS " GROUP BY id) c WHERE c.id = s.id", false);
+	for (int i = 0; i < lengthof(holders); i++)
+		segment_query_run(query, psprintf("UPDATE segment.%s SET %s WHERE %s", holders[i].table,
+										  holders[i].update, holders[i].holds), false);
+	segment_query_end(&guard);
+}
+
+/* forget(subject_table, ids) */
+Datum
+segmentation_forget(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			subject = PG_GETARG_OID(0);
+	Datum		ids = PG_GETARG_DATUM(1);
+	SegmentQuery query = {0};
+	int64		before[lengthof(holders)];
+	Scope	   *scope;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	check_caller(subject);
+	scope = make_scope(subject);
+	segment_refresh_lock(subject);
+	check_gone(scope, ids);
+	add_parameters(&query, scope, ids);
+	for (int i = 0; i < lengthof(holders); i++)
+		before[i] = count_rows(&holders[i], &query);
+	remove_ids(&query);
+	for (int i = 0; i < lengthof(holders); i++)
+	{
+		Datum		values[3];
+		bool		nulls[3] = {false};
+
+		values[0] = ObjectIdGetDatum(segment_table_oid(holders[i].table));
+		values[1] = Int64GetDatum(before[i]);
+		values[2] = Int64GetDatum(count_rows(&holders[i], &query));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * internal.h
+ *		What the files of this room share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_WORKER_INTERNAL_H
+#define SEGMENT_WORKER_INTERNAL_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+/* ---- process.c: being a background worker ---- */
+
+/* Signals, connection, settings; never returns when there is no such database. */
+extern void segment_worker_connect(Oid database);
+
+/* Exit if told to, reload the configuration if told to. */
+extern void segment_worker_handle_signals(void);
+
+/* Sleep for a time with the latch left as it is; signals still count. */
+extern void segment_worker_pause(int64 milliseconds);
+
+/*
+ * Run something in a transaction of its own, called "what" in pg_stat_activity and
+ * in errors; the string must outlive it.  Returns false after an error, which has
+ * been reported and rolled back.  Does not return when told to exit meanwhile.
+ */
+typedef void (*SegmentWorkerTask) (void *arg);
+extern bool segment_worker_run(const char *what, SegmentWorkerTask task, void *arg);
+
+/* ---- look.c: what is there to do ---- */
+
+typedef enum SegmentVerdict
+{
+	VERDICT_STAY,
+	VERDICT_NOTHING,			/* no segments: nothing to stay for */
+	VERDICT_LEAVE,				/* no extension, or switched off */
+	VERDICT_REPLACE				/* another version, or other settings: a new
+								 * process is needed */
+} SegmentVerdict;
+
+typedef struct SegmentLook
+{
+	SegmentVerdict verdict;
+	const char *reason;			/* of a verdict to leave */
+	bool		failed;			/* an error: nothing below is known */
+	bool		intact;			/* no wait that may have swallowed a ring */
+	List	   *due;			/* subject tables (Oid), in the worker's
+								 * context */
+	TimestampTz next;			/* when there will be more with no write */
+	Oid			invalidation;	/* OID of segment.invalidation */
+} SegmentLook;
+
+extern void segment_worker_look(SegmentLook *look);
+
+/* ---- backlog.c: subject tables, their helpers and their failures ---- */
+
+/* Refresh what is due and not put off, a transaction for each; true if anything was done. */
+extern bool segment_worker_refresh(List *due, bool rung);
+
+/* When the next subject table that was put off is to be tried again; DT_NOEND: none is. */
+extern TimestampTz segment_worker_next_retry(void);
+
+/* Do helpers run? */
+extern bool segment_worker_has_helpers(void);
+
+/* Tell all helpers to end. */
+extern void segment_worker_end_helpers(void);
+
+/* Be a helper for one subject table. */
+extern void segment_worker_help(Oid subject);
+
+#endif							/* SEGMENT_WORKER_INTERNAL_H */

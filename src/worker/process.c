@@ -1,0 +1,189 @@
+/*-------------------------------------------------------------------------
+ *
+ * process.c
+ *		Being a background worker: signals, the connection, transactions.
+ *
+ * Signals
+ *	SIGTERM		end soon and quietly, with exit code 0: within a transaction its
+ *				query is canceled first.  From pg_terminate_backend(), a shutdown,
+ *				and DROP DATABASE and its like, see worker.c.
+ *	SIGINT		cancel the query.  From pg_cancel_backend(), and from a session that
+ *				waits for a lock of ours, see worker.c.
+ *	SIGHUP		read the configuration again.
+ *
+ * The settings under which a refresh runs are its own: what a database or a role
+ * may have set for clients (time-outs, read-only transactions) does not apply.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "doorbell.h"
+#include "worker/internal.h"
+
+/* A pause looks for signals this often. */
+#define SLICE_MS 100
+
+static volatile sig_atomic_t in_transaction = false;
+
+/* Cancel what is running.  There is nobody to catch the error when nothing is. */
+static void
+cancel(void)
+{
+	if (in_transaction)
+	{
+		QueryCancelPending = true;
+		InterruptPending = true;
+	}
+	SetLatch(MyLatch);
+}
+
+static void
+handle_sigint(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	cancel();
+	errno = save_errno;
+}
+
+static void
+handle_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	ShutdownRequestPending = true;
+	cancel();
+	errno = save_errno;
+}
+
+static void
+set_setting(const char *name, const char *value)
+{
+	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+void
+segment_worker_connect(Oid database)
+{
+	pqsignal(SIGTERM, handle_sigterm);
+	pqsignal(SIGINT, handle_sigint);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	segment_doorbell_be_worker();
+
+	set_setting("application_name", MyBgworkerEntry->bgw_type);
+	set_setting("search_path", "pg_catalog, pg_temp");
+	set_setting("statement_timeout", "0");
+	set_setting("lock_timeout", "0");
+	set_setting("idle_in_transaction_session_timeout", "0");
+	set_setting("default_transaction_isolation", "read committed");
+	set_setting("default_transaction_read_only", "off");
+	set_setting("default_transaction_deferrable", "off");
+	set_setting("session_replication_role", "origin");
+	set_setting("segmentation.clock", "");
+}
+
+void
+segment_worker_handle_signals(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ShutdownRequestPending)
+	{
+		segment_worker_end_helpers();
+		proc_exit(0);
+	}
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+void
+segment_worker_pause(int64 milliseconds)
+{
+	while (milliseconds > 0)
+	{
+		/* not for the latch: it stays set, and so ringing it stays cheap */
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(milliseconds, SLICE_MS), PG_WAIT_EXTENSION);
+		milliseconds -= SLICE_MS;
+		segment_worker_handle_signals();
+	}
+}
+
+/* In the message of an error: what the worker was about. */
+static void
+describe(void *arg)
+{
+	errcontext("%s", (const char *) arg);
+}
+
+/* Report the error in hand, more quietly if somebody wanted it. */
+static void
+report(const char *what, bool canceled)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (canceled && !ShutdownRequestPending)
+		ereport(LOG,
+				errmsg("%s has been canceled and will be tried again", what),
+				errdetail("A session waits for a lock that it holds, or has asked for it."));
+	else if (!canceled)
+		EmitErrorReport();
+	MemoryContextSwitchTo(context);
+}
+
+bool
+segment_worker_run(const char *what, SegmentWorkerTask task, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorContextCallback callback = {.callback = describe,.arg = (void *) what,.previous = error_context_stack};
+	volatile bool done = false;
+
+	error_context_stack = &callback;
+	QueryCancelPending = false; /* one that came too late for the last
+								 * transaction */
+	in_transaction = true;
+	PG_TRY();
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		pgstat_report_activity(STATE_RUNNING, what);
+		task(arg);
+		CommitTransactionCommand();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		error_context_stack = callback.previous;
+		report(what, geterrcode() == ERRCODE_QUERY_CANCELED);
+		AbortCurrentTransaction();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	in_transaction = false;
+	QueryCancelPending = false;
+	error_context_stack = callback.previous;
+	MemoryContextSwitchTo(context);
+	/* at once: autovacuum counts the rows that a refresh leaves behind */
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	segment_worker_handle_signals();
+	return done;
+}
