@@ -18,6 +18,10 @@ load_now() { cut -d' ' -f1 /proc/loadavg; }
 listed() { tr ' ' '\n' <<<"$1" | grep .; }
 span() { listed "$1" | sort -g | sed -n '1p;$p' | paste -sd' '; }
 
+# On a machine that measures other things too: TURNS names a file whose lock is held while something is measured.
+take_turn() { [ -z "${TURNS-}" ] || { exec 9>"$TURNS" && flock 9; }; }
+end_turn() { [ -z "${TURNS-}" ] || exec 9>&-; }
+
 # prepare NAME [CONFIGURATION LINE...]: a throwaway server with the extension installed; sets HERE to this directory's copy.
 prepare() {
 	local name=$1 memory
