@@ -114,7 +114,7 @@ has_worker() { [ -n "$(sql -d "$1" -Atc "LOAD 'segmentation'; SELECT 1 FROM pg_s
 # worker on|off DATABASE: the background worker, or, where there is none, a session that calls refresh_all() once a second.
 worker() {
 	if has_worker "$2"; then
-		sql -d "$2" -c "ALTER DATABASE $2 SET segmentation.worker = $1"
+		sql -d "$2" -c "ALTER DATABASE \"$2\" SET segmentation.worker = $1"
 		[ "$1" = on ] || sql -d "$2" -Atc "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '$2' AND backend_type LIKE 'segmentation%'" >"$WORK/stopped"
 	elif [ "$1" = on ]; then
 		psql -Xq -d "$2" >"$WORK/loop.log" 2>&1 <<-'END' &
