@@ -119,7 +119,7 @@ test:
 
 soak: SOAK := $(or $(SOAK),60)
 soak:
-	@ONLY='property concurrency purchases' $(srcdir)/test/run
+	@ONLY='property concurrency purchases feed' $(srcdir)/test/run
 
 lint:
 	@$(srcdir)/test/lint/lint

@@ -118,8 +118,96 @@ SELECT * FROM story('a_month_old', 'refresh 2025-03-28 11:00', '2025-03-28 12:00
 	'2025-03-30 00:00', '2025-03-30 12:00:00.000001', '2025-03-31 00:00', '2025-03-31 12:00:00.000001', '2025-04-01 00:00');
 SELECT segment.next_flip(timestamptz '2025-02-28 12:00+01', interval '-1 month', 0, '2025-03-28 12:30+01') > '2025-03-28 12:30+01' AS again;
 
--- ---- the clock ----
+-- ---- evaluated ahead ----
+-- at midnight only those are looked at that change; who is written to before is evaluated at both clocks
 DROP VIEW a_month_old, lost, lapsing, not_back, regular, each_month, new_this_iso_week, new_this_quarter, adult_by_age, adult, birthday_this_week, celebrates, birthday_today;
+TRUNCATE truth;
+UPDATE customers SET birthday = date '1990-05-01' + id::int;
+CALL declare('birthday_today', $$to_char(birthday, 'MM-DD') = to_char(current_date, 'MM-DD')$$);
+SELECT * FROM story('birthday_today', 'refresh 2025-05-02 10:00');
+UPDATE customers SET birthday = '1999-05-03' WHERE id = 6;
+SELECT * FROM story('birthday_today', '2025-05-02 10:00', '2025-05-03 00:00', 'refresh 2025-05-02 11:00', '2025-05-02 23:59:59.999999', '2025-05-03 00:00',
+	'2025-05-03 23:59:59.999999', '2025-05-04 00:00', 'refresh 2025-05-04 00:00:00.000001', '2025-05-05 00:00');
+-- what lies farther ahead is not prepared for yet; nor is more than one instant
+CALL declare('in_may', $$extract(month FROM current_date) = 5 AND id < 4$$);
+SELECT * FROM story('in_may', 'refresh 2025-05-05 12:00', '2025-06-01 00:00', 'refresh 2025-05-30 21:59', '2025-06-01 00:00', 'refresh 2025-05-30 22:00', '2025-06-01 00:00', '2025-07-01 00:00');
+-- with comparisons of their own deadlines on both sides of the midnight
+CALL declare('mixed', $$extract(isodow FROM now()) = 6 AND created_at < now() - interval '10 hours'$$);
+UPDATE customers SET created_at = timestamptz '2025-05-09 12:00+02' + id * interval '1 hour';
+SELECT * FROM story('mixed', 'refresh 2025-05-09 11:00', '2025-05-09 23:30', '2025-05-10 00:00', '2025-05-10 00:00:00.000001', '2025-05-10 02:00:00.000001',
+	'refresh 2025-05-10 02:30', '2025-05-10 23:59:59.999999', '2025-05-11 00:00');
+-- an error ahead is not one now: that instant is not known, as before
+CALL declare('error_ahead', $$id / (extract(day FROM current_date) - 12) < 0$$);
+SELECT * FROM story('error_ahead', 'refresh 2025-05-11 12:00');
+SET segmentation.clock = '2025-05-12 12:00';
+SELECT segment.size('error_ahead');
+SELECT * FROM story('error_ahead', '2025-05-11 12:00', '2025-05-11 23:59:59.999999');
+-- a segment on another that is of another zone
+SELECT segment.execute($$CREATE SEGMENT elsewhere ON customers WITH (timezone = 'Asia/Tokyo') WHERE NOT in_segment('birthday_today') AND birthday < current_date - interval '35 years'$$);
+SET segmentation.clock = '2025-05-04 12:00+02';
+DO LANGUAGE segment $$ REFRESH SEGMENT ALL $$;
+SET segmentation.clock = '2025-05-04 16:59:59.999999+02';
+SELECT segment.members('elsewhere'), reads, pending FROM segment.standing('elsewhere');
+SET segmentation.clock = '2025-05-04 17:00+02';		-- midnight in Tokyo
+SELECT segment.members('elsewhere'), reads, pending FROM segment.standing('elsewhere');
+SET segmentation.clock = '2025-05-05 00:00+02';		-- and in Berlin
+SELECT segment.members('elsewhere'), reads, pending FROM segment.standing('elsewhere');
+
+-- ---- counts: not every row that leaves the window matters ----
+DROP VIEW elsewhere, error_ahead, mixed, in_may, birthday_today;
+TRUNCATE truth, orders, visits;
+INSERT INTO visits (customer_id, at) SELECT 1, timestamptz '2025-05-20 12:00+02' - n * interval '1 day' FROM generate_series(-1, 9) n;
+INSERT INTO visits (customer_id, at) SELECT 2, timestamptz '2025-05-20 12:00+02' - n * interval '1 day' FROM generate_series(8, 9) n;
+CALL declare('thrice', $$count(visits) FILTER (WHERE at > now() - interval '10 days' AND at <= now()) >= 3$$,
+	$$(SELECT count(*) FROM visits v WHERE v.customer_id = customers.id AND at > now() - interval '10 days' AND at <= now()) >= 3$$);
+SELECT * FROM story('thrice', 'refresh 2025-05-20 12:00', '2025-05-28 11:59:59.999999', 'refresh 2025-05-28 12:00', '2025-05-29 12:00');
+CALL declare('eleven', $$10 < count(visits) FILTER (WHERE at > now() - interval '10 days' AND at <= now())$$,
+	$$10 < (SELECT count(*) FROM visits v WHERE v.customer_id = customers.id AND at > now() - interval '10 days' AND at <= now())$$);
+CALL declare('here', $$EXISTS (SELECT FROM visits v WHERE v.customer_id = customers.id AND v.at > now() - interval '10 days')$$);
+CALL declare('not_here', $$id NOT IN (SELECT customer_id FROM visits WHERE at > now() - interval '10 days')$$);
+CALL declare('exactly_two', $$(SELECT count(*) FROM visits v WHERE v.customer_id = customers.id AND v.at > now() - interval '10 days') = 2$$);
+SET segmentation.clock = '2025-05-20 12:00+02';
+DO LANGUAGE segment $$ REFRESH SEGMENT ALL $$;
+SELECT s.name, id, result, may_change_at AT TIME ZONE 'Europe/Berlin' AS may_change_in_berlin
+FROM unnest('{thrice, eleven, here, not_here, exactly_two}'::regclass[]) s (name), unnest('{1, 2, 3}'::int[]) id, segment.explain(s.name, id) e
+WHERE depth = 0 ORDER BY s.name::text, id;
+SELECT * FROM story('eleven', '2025-05-21 11:59:59.999999', '2025-05-21 12:00', '2025-05-29 12:00');
+SELECT * FROM story('exactly_two', '2025-05-21 12:00', '2025-05-29 12:00', '2025-05-31 12:00');
+SELECT * FROM story('not_here', '2025-05-22 12:00', '2025-05-31 12:00');
+-- k that is no constant, or a count that is more than compared: as before, each row's
+CALL declare('by_id', $$(SELECT count(*) FROM visits v WHERE v.customer_id = customers.id AND v.at > now() - interval '10 days') >= id$$);
+SELECT may_change_at FROM segment.explain('by_id', 1);
+SELECT k, segment.count_flip(n % 2 = 0, CASE WHEN n < 9 THEN timestamptz '2025-01-01 UTC' + n * interval '1 day' END, k) FROM generate_series(1, 10) n, generate_series(-1, 11) k GROUP BY k ORDER BY k;
+
+-- ---- where deadlines are computed ----
+DROP VIEW by_id, exactly_two, not_here, here, eleven, thrice;
+TRUNCATE truth;
+ALTER TABLE visits ADD parts int;
+UPDATE visits SET parts = CASE WHEN at > '2025-05-13' THEN 2 ELSE 0 END;
+-- CASE guards them as it guards the condition
+CALL declare('guarded', $$EXISTS (SELECT FROM visits v WHERE v.customer_id = customers.id AND CASE WHEN parts = 0 THEN false ELSE v.at + interval '20 days' / parts > now() END)$$);
+SELECT * FROM story('guarded', 'refresh 2025-05-20 12:00', '2025-05-31 12:00');
+-- what only their computation fails on does not make the segment fail
+CALL declare('blind', $$EXISTS (SELECT FROM visits v WHERE v.customer_id = customers.id AND v.at > now() - interval '6 days' AND v.at + interval '20 days' / parts > now())$$);
+SELECT * FROM story('blind', 'refresh 2025-05-20 12:00', '2025-05-20 13:00');
+SELECT state, message FROM segment.status WHERE segment = 'blind'::regclass;
+UPDATE visits SET parts = 2;
+SELECT * FROM story('blind', 'refresh 2025-05-20 12:00', '2025-05-25 12:00');
+SELECT state, message FROM segment.status WHERE segment = 'blind'::regclass;
+-- CASE x WHEN, arguments left to their defaults, WITH, subqueries in subqueries in FROM
+UPDATE customers SET birthday = date '2025-05-20' + id::int;
+CREATE FUNCTION is_day(date, date DEFAULT current_date) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT $1 = $2';
+CALL declare('cases', $$CASE birthday WHEN current_date THEN true WHEN current_date + 1 THEN id < 3 ELSE false END$$);
+CALL declare('default_date', $$is_day(birthday)$$, $$is_day(birthday, current_date)$$);
+CALL declare('with_query', $$(WITH v AS (SELECT customer_id FROM visits WHERE at > now() - interval '10 days'), mine AS (SELECT FROM v WHERE v.customer_id = customers.id) SELECT count(*) FROM mine) >= 3$$);
+CALL declare('nested', $$EXISTS (SELECT FROM (SELECT * FROM (SELECT customer_id FROM visits WHERE at < now() - interval '10 days') a) b WHERE b.customer_id = customers.id)$$);
+SELECT * FROM story('cases', 'refresh 2025-05-20 12:00', '2025-05-21 00:00', '2025-05-22 00:00', '2025-05-23 00:00');
+SELECT * FROM story('default_date', 'refresh 2025-05-20 12:00', '2025-05-21 00:00', '2025-05-22 00:00');
+SELECT * FROM story('with_query', 'refresh 2025-05-20 12:00', '2025-05-29 11:59:59.999999', '2025-05-29 12:00');
+SELECT * FROM story('nested', 'refresh 2025-05-20 12:00', '2025-05-21 12:00', '2025-05-21 12:00:00.000001');
+DROP VIEW nested, with_query, default_date, cases, blind, guarded;
+
+-- ---- the clock ----
 TRUNCATE truth;
 UPDATE customers SET created_at = timestamptz '2025-01-01 00:00+01' + id * interval '1 day';
 CALL declare('old', $$created_at <= now() - interval '30 days'$$);
@@ -199,12 +287,23 @@ DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > date_tru
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > current_timestamp(0) $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE count(visits) FILTER (WHERE greatest(at, now()) > created_at) > 0 $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE id IN (SELECT customer_id FROM visits GROUP BY customer_id HAVING max(at) - min(at) < now() - min(at)) $$;
-DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE EXISTS (WITH w AS (SELECT 1 FROM visits v WHERE v.at > now() AND v.customer_id = customers.id) SELECT FROM w) $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE id IN (WITH RECURSIVE w AS (SELECT id, customer_id FROM visits WHERE at > now() UNION SELECT id + 1, customer_id FROM w WHERE id < 3) SELECT customer_id FROM w) $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > clock_timestamp() $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > statement_timestamp() $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at::time > current_time $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > 'today' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > timestamptz 'now' $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at > '04:05 today' $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE birthday = ANY ('{2000-01-01,today}') $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE birthday <@ daterange '[2000-01-01,today)' $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE birthday <@ '{[today,)}'::datemultirange $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE left(created_at::text, 10)::date = birthday $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE 'tomorrow'::text::date = birthday $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE string_to_array(created_at::text, '+')::timestamp[] <> '{}' $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE created_at::time::timetz > '12:00+00' $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE jsonb_populate_record(NULL::orders, '{}') IS NULL $$;
+DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WHERE EXISTS (SELECT FROM XMLTABLE('/a' PASSING (xml '<a>now</a>') COLUMNS d date PATH '.') x WHERE d = birthday) $$;
+DO LANGUAGE segment $$ CREATE SEGMENT frozen ON customers WHERE birthday = '2025-05-21'::text::date OR created_at::text::date = birthday OR created_at::text = 'today' $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WITH (timezone = 'Europe/Nowhere') WHERE true $$;
 DO LANGUAGE segment $$ CREATE SEGMENT x ON customers WITH (max_staleness = 'a while') WHERE true $$;
 

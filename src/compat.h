@@ -45,6 +45,13 @@
 #define segment_compat_index_insert_cleanup(index, info) ((void) 0)
 #endif
 
+/* What names the storage of a relation. */
+#if PG_VERSION_NUM >= 160000
+#define segment_compat_locator(relation) ((relation)->rd_locator)
+#else
+#define segment_compat_locator(relation) ((relation)->rd_node)
+#endif
+
 /* The primary key of a relation, a deferrable one never (17 and earlier cannot be asked for it). */
 static inline Oid
 segment_compat_primary_key(Relation relation)
@@ -95,6 +102,17 @@ segment_compat_is_json_expression(Node *node)
 		default:
 			return false;
 	}
+#else
+	return false;
+#endif
+}
+
+/* JSON_VALUE(.. RETURNING type) and its like, from 17 on; after analysis. */
+static inline bool
+segment_compat_is_json_value(Node *node)
+{
+#if PG_VERSION_NUM >= 170000
+	return IsA(node, JsonExpr);
 #else
 	return false;
 #endif

@@ -79,6 +79,25 @@ COMMENT ON FUNCTION segment.shift(timestamptz, interval, integer) IS
 COMMENT ON FUNCTION segment.shift(timestamp, interval, integer) IS
 	'x plus (sign 1) or minus (-1) the length of span, a month being 30 days and a day 24 hours; NULL when out of range';
 
+CREATE FUNCTION segment.count_flip_add(internal, counted boolean, flip timestamptz, k bigint) RETURNS internal
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION segment.count_flip_combine(internal, internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION segment.count_flip_serialize(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.count_flip_deserialize(bytea, internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION segment.count_flip_result(internal) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'segmentation_count_flip_result' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE AGGREGATE segment.count_flip(counted boolean, flip timestamptz, k bigint) (
+	SFUNC = segment.count_flip_add, STYPE = internal, SSPACE = 96,
+	COMBINEFUNC = segment.count_flip_combine,
+	SERIALFUNC = segment.count_flip_serialize, DESERIALFUNC = segment.count_flip_deserialize,
+	FINALFUNC = segment.count_flip_result, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE segment.count_flip(boolean, timestamptz, bigint) IS
+	'when there may next be k rows counted or fewer than k, given when each may next begin or cease to be; NULL for never';
+
 CREATE FUNCTION segment.due(segment regclass, until timestamptz) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'segmentation_due' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION segment.due(regclass, timestamptz) IS

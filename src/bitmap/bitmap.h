@@ -15,6 +15,7 @@
 #define SEGMENT_BITMAP_H
 
 typedef struct SegmentBitmap SegmentBitmap;
+typedef struct SegmentBuilder SegmentBuilder;
 
 /* Opens CRoaring; from _PG_init, before anything else of this room. */
 extern void segment_bitmap_init(void);
@@ -23,6 +24,15 @@ extern void segment_bitmap_init(void);
 extern SegmentBitmap *segment_bitmap_create(void);
 extern SegmentBitmap *segment_bitmap_copy(const SegmentBitmap *set);
 extern void segment_bitmap_free(SegmentBitmap *set);
+
+/*
+ * A set from ids in any order, one by one: the way to make one from many ids.
+ * Builder and set live in the context that was current at create; end frees
+ * the builder and returns the set.
+ */
+extern SegmentBuilder *segment_builder_create(void);
+extern void segment_builder_add_id(SegmentBuilder *builder, int64 id);
+extern SegmentBitmap *segment_builder_end(SegmentBuilder *builder);
 
 /* ids must be 0 .. PG_INT64_MAX (callers check); ranges are inclusive at both ends */
 extern void segment_bitmap_add(SegmentBitmap *set, int64 id);

@@ -3,9 +3,10 @@
  * builder.c
  *		A set made from ids in any order, duplicates included.
  *
- * Adding random ids to a bitmap one by one moves half a container per id.  So
- * ids are collected, up to a million at a time (8 MB, and as much again for
- * sorting), sorted by radix, and united with the set in one step.  Ids that
+ * Adding random ids to a bitmap one by one moves half a container per id, and
+ * half of all slots if its upper half is new.  So ids are collected, up to
+ * 131,072 at a time (1 MB, and as much again for sorting), sorted by radix, and
+ * united with the set in one step.  Ids that
  * come ascending, as from an index, are appended without sorting.
  *
  *-------------------------------------------------------------------------
@@ -17,13 +18,17 @@
 #include "utils/memutils.h"
 
 #define BUFFER_INITIAL	64
-#define BUFFER_MAX		(1024 * 1024)
+#define BUFFER_MAX		(128 * 1024)
+
+/* From so many ids on, a builder is faster than adding one by one. */
+#define MANY_IDS		64
 
 SegmentBuilder *
 segment_builder_create(void)
 {
 	SegmentBuilder *builder = palloc(sizeof(SegmentBuilder));
 
+	builder->context = CurrentMemoryContext;
 	builder->set = segment_bitmap_create();
 	builder->allocated = BUFFER_INITIAL;
 	builder->buffer = palloc(sizeof(int64) * builder->allocated);
@@ -89,12 +94,12 @@ segment_builder_flush(SegmentBuilder *builder)
 	if (!builder->ascending)
 		sort_ids(builder->buffer, builder->n);
 	if (!set->lazy && segment_bitmap_max(set) < builder->buffer[0])
-		segment_bitmap_add_many(set, builder->buffer, builder->n);
+		segment_set_add_ids(set, builder->buffer, builder->n);
 	else
 	{
 		SegmentBitmap *part = segment_bitmap_create();
 
-		segment_bitmap_add_many(part, builder->buffer, builder->n);
+		segment_set_add_ids(part, builder->buffer, builder->n);
 		segment_set_accumulate(SEGMENT_OR, set, part);
 		segment_bitmap_free(part);
 	}
@@ -120,4 +125,45 @@ segment_builder_finish(SegmentBuilder *builder)
 	segment_builder_flush(builder);
 	segment_set_finish(builder->set);
 	return builder->set;
+}
+
+void
+segment_builder_add_id(SegmentBuilder *builder, int64 id)
+{
+	MemoryContext old = MemoryContextSwitchTo(builder->context);
+
+	segment_builder_add(builder, id);
+	MemoryContextSwitchTo(old);
+}
+
+SegmentBitmap *
+segment_builder_end(SegmentBuilder *builder)
+{
+	MemoryContext old = MemoryContextSwitchTo(builder->context);
+	SegmentBitmap *set = segment_builder_finish(builder);
+
+	pfree(builder->buffer);
+	pfree(builder);
+	MemoryContextSwitchTo(old);
+	return set;
+}
+
+/* Add ids in any order. */
+void
+segment_bitmap_add_many(SegmentBitmap *set, const int64 *ids, size_t n)
+{
+	SegmentBuilder *builder;
+	SegmentBitmap *part;
+
+	if (n < MANY_IDS)
+	{
+		segment_set_add_ids(set, ids, n);
+		return;
+	}
+	builder = segment_builder_create();
+	for (size_t i = 0; i < n; i++)
+		segment_builder_add(builder, ids[i]);
+	part = segment_builder_end(builder);
+	segment_bitmap_or(set, part);
+	segment_bitmap_free(part);
 }

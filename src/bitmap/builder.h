@@ -10,22 +10,22 @@
 
 #include "bitmap/set.h"
 
-typedef struct SegmentBuilder
+struct SegmentBuilder
 {
+	MemoryContext context;
 	SegmentBitmap *set;			/* without the ids still in the buffer */
 	int64	   *buffer;
 	uint32		n;
 	uint32		allocated;
 	bool		ascending;		/* the buffer is */
-} SegmentBuilder;
+};
 
-/* Lives in CurrentMemoryContext. */
-extern SegmentBuilder *segment_builder_create(void);
 extern void segment_builder_flush(SegmentBuilder *builder);
 
 /* Make room for one more id. */
 extern void segment_builder_make_room(SegmentBuilder *builder);
 
+/* segment_builder_add_id() for the inner loops of this room */
 static inline void
 segment_builder_add(SegmentBuilder *builder, int64 id)
 {

@@ -33,104 +33,124 @@
 #include "postgres.h"
 
 #include "bitmap/format.h"
+#include "miscadmin.h"
 #include "port/pg_bitutils.h"
 
 /*
- * The two loops over every byte of a container decide what reading costs, so
- * they are compiled for several processors where the compiler can.
+ * The loops over every byte of a container decide what reading costs, so they
+ * are compiled for several processors where the compiler can.
  */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__) && \
 	!defined(__SANITIZE_ADDRESS__)
-#define SEGMENT_SEVERAL_PROCESSORS
 #define SEGMENT_FAST_LOOP \
-	__attribute__((optimize("O3"), target_clones("default", "avx2")))
+	__attribute__((optimize("O3"), target_clones("default", "popcnt", "avx2")))
 #else
 #define SEGMENT_FAST_LOOP
 #endif
 
-/* values at addresses that are not aligned for them */
+/* Little-endian values at any address, read in a way that loops can be vectorised. */
+#ifdef WORDS_BIGENDIAN
+#define load16(p) segment_read16(p)
+#define load32(p) segment_read32(p)
+#define load64(p) segment_read64(p)
+#else
 typedef uint16 __attribute__ ((aligned(1), may_alias))
 loose16;
+typedef uint32 __attribute__ ((aligned(1), may_alias))
+loose32;
 typedef uint64 __attribute__ ((aligned(1), may_alias))
 loose64;
 
-/* Are these little-endian values strictly ascending? */
-SEGMENT_FAST_LOOP
-static bool
-is_ascending(const char *bytes, uint32 n)
+#define load16(p) (*(const loose16 *) (p))
+#define load32(p) (*(const loose32 *) (p))
+#define load64(p) (*(const loose64 *) (p))
+#endif
+
+/* Are these values strictly ascending? */
+static inline bool
+is_ascending_loop(const char *bytes, size_t n)
 {
 	uint32		bad = 0;
 
-#ifdef WORDS_BIGENDIAN
-	for (uint32 i = 1; i < n; i++)
-		bad |= segment_read16(bytes + 2 * (i - 1)) >= segment_read16(bytes + 2 * i);
-#else
-	const loose16 *values = (const loose16 *) bytes;
-
-	for (uint32 i = 1; i < n; i++)
-		bad |= values[i - 1] >= values[i];
-#endif
+	for (size_t i = 1; i < n; i++)
+		bad |= load16(bytes + 2 * (i - 1)) >= load16(bytes + 2 * i);
 	return bad == 0;
 }
 
-#define COUNT_BITS(name, attributes) \
-attributes \
-static uint32 \
-name(const char *bytes) \
-{ \
-	const loose64 *words = (const loose64 *) bytes; \
-	uint64		count = 0; \
-\
-	for (int i = 0; i < SEGMENT_BITSET_BYTES / 8; i++) \
-		count += __builtin_popcountll(words[i]); \
-	return (uint32) count; \
+/*
+ * The ids of a run container, or 0 if its runs are not ascending, apart and
+ * within it.  A run is 32 bits, its first id in the lower half.
+ */
+static inline uint32
+count_runs_loop(const char *runs, size_t nruns)
+{
+	uint32		before = load32(runs);
+	uint32		count = (uint32) nruns + (before >> 16);
+	uint32		bad = (before & 0xffff) + (before >> 16) > PG_UINT16_MAX;
+
+	for (size_t i = 1; i < nruns; i++)
+	{
+		uint32		run = load32(runs + 4 * i);
+
+		before = load32(runs + 4 * (i - 1));
+		count += run >> 16;
+		bad |= (run & 0xffff) + (run >> 16) > PG_UINT16_MAX;
+		bad |= (run & 0xffff) < (before & 0xffff) + (before >> 16) + 2;
+	}
+	return bad == 0 ? count : 0;
 }
 
-#ifdef SEGMENT_SEVERAL_PROCESSORS
-COUNT_BITS(count_bits_plain,)
-COUNT_BITS(count_bits_popcnt, __attribute__ ((target("popcnt"))))
-COUNT_BITS(count_bits_avx512, __attribute__ ((optimize("O3"), target("avx512f,avx512vpopcntdq"))))
+/* The same for many of them; for few, getting ready takes longer than the loop. */
+#define MANY 16
 
-/* Bits set in a bitset container. */
+SEGMENT_FAST_LOOP
+static bool
+is_ascending_many(const char *bytes, size_t n)
+{
+	return is_ascending_loop(bytes, n);
+}
+
+SEGMENT_FAST_LOOP
+static uint32
+count_runs_many(const char *runs, size_t nruns)
+{
+	return count_runs_loop(runs, nruns);
+}
+
+static inline bool
+is_ascending(const char *bytes, uint32 n)
+{
+	return n < MANY ? is_ascending_loop(bytes, n) : is_ascending_many(bytes, n);
+}
+
+static inline uint32
+count_runs(const char *runs, uint32 nruns)
+{
+	return nruns < MANY ? count_runs_loop(runs, nruns) : count_runs_many(runs, nruns);
+}
+
+/* Bits set in a bitset container, in four sums that need not wait for each other. */
+SEGMENT_FAST_LOOP
 static uint32
 count_bits(const char *bytes)
 {
-	static uint32 (*chosen) (const char *) = NULL;
+	uint64		count[4] = {0};
 
-	if (chosen == NULL)
-		chosen = __builtin_cpu_supports("avx512vpopcntdq") ? count_bits_avx512 :
-			__builtin_cpu_supports("popcnt") ? count_bits_popcnt : count_bits_plain;
-	return chosen(bytes);
-}
-#else
-COUNT_BITS(count_bits,)
-#endif
-
-/* The ids of a run container, or 0 if its runs are not ascending, apart and within it. */
-static uint32
-count_runs(const char *runs, uint32 nruns)
-{
-	uint32		count = 0;
-	uint32		next = 0;		/* the least start allowed */
-
-	for (uint32 i = 0; i < nruns; i++)
+	for (int i = 0; i < SEGMENT_BITSET_BYTES; i += 32)
 	{
-		uint32		first = segment_read16(runs + 4 * i);
-		uint32		last = first + segment_read16(runs + 4 * i + 2);
-
-		if (first < next || last > PG_UINT16_MAX)
-			return 0;
-		count += last - first + 1;
-		next = last + 2;
+		count[0] += __builtin_popcountll(load64(bytes + i));
+		count[1] += __builtin_popcountll(load64(bytes + i + 8));
+		count[2] += __builtin_popcountll(load64(bytes + i + 16));
+		count[3] += __builtin_popcountll(load64(bytes + i + 24));
 	}
-	return count;
+	return (uint32) (count[0] + count[1] + count[2] + count[3]);
 }
 
 #define FAIL(reason, position) \
 	do { *where = (size_t) (position); return (reason); } while (0)
 
 /* Check one container whose kind and cardinality its header gives; *size receives its bytes. */
-static const char *
+static inline const char *
 check_container(const char *bytes, size_t available, bool isRun, uint32 cardinality,
 				size_t *size, size_t *where)
 {
@@ -140,7 +160,7 @@ check_container(const char *bytes, size_t available, bool isRun, uint32 cardinal
 
 		if (available < 2)
 			FAIL("truncated run container", 0);
-		nruns = segment_read16(bytes);
+		nruns = load16(bytes);
 		if (available - 2 < 4 * (size_t) nruns)
 			FAIL("truncated run container", 2);
 		if (nruns == 0)
@@ -217,17 +237,19 @@ segment_format_check32(const char *bytes, size_t size, size_t *where, size_t *us
 
 	for (uint32 i = 0; i < n; i++)
 	{
-		int32		key = segment_read16(bytes + keys + 4 * i);
-		uint32		cardinality = (uint32) segment_read16(bytes + keys + 4 * i + 2) + 1;
+		uint32		header = load32(bytes + keys + 4 * i);
+		int32		key = header & 0xffff;
+		uint32		cardinality = (header >> 16) + 1;
 		bool		isRun = runFlags != NULL && (runFlags[i / 8] >> (i % 8) & 1) != 0;
 		const char *reason;
 		size_t		length;
 		size_t		within;
 
+		CHECK_FOR_INTERRUPTS();
 		if (key <= previous)
 			FAIL("containers out of order", keys + 4 * i);
 		previous = key;
-		if (offsets != 0 && segment_read32(bytes + offsets + 4 * i) != position)
+		if (offsets != 0 && load32(bytes + offsets + 4 * i) != position)
 			FAIL("wrong container offset", offsets + 4 * i);
 		reason = check_container(bytes + position, size - position, isRun, cardinality,
 								 &length, &within);
@@ -500,48 +522,58 @@ count_array_runs(const char *bytes, uint32 n)
 {
 	uint32		runs = 1;
 
-#ifdef WORDS_BIGENDIAN
-	for (uint32 i = 1; i < n; i++)
-		runs += segment_read16(bytes + 2 * i) != segment_read16(bytes + 2 * (i - 1)) + 1;
-#else
-	const loose16 *values = (const loose16 *) bytes;
-
-	for (uint32 i = 1; i < n; i++)
-		runs += (uint16) (values[i] - values[i - 1]) != 1;
-#endif
+	for (size_t i = 1; i < n; i++)
+		runs += (uint16) (load16(bytes + 2 * i) - load16(bytes + 2 * (i - 1))) != 1;
 	return runs;
 }
 
-/* Runs in a bitset container: a run begins at each bit whose lower neighbour is clear. */
+/*
+ * Runs in a bitset container, or some number above "enough" if there are more.
+ * A run begins at each bit whose lower neighbour is clear.
+ */
+SEGMENT_FAST_LOOP
 static uint32
-count_bitset_runs(const char *bytes)
+count_bitset_runs(const char *bytes, uint32 enough)
 {
 	uint32		runs = 0;
 	uint64		carry = 0;
 
-	for (int i = 0; i < SEGMENT_BITSET_BYTES / 8; i++)
+	for (int i = 0; i < SEGMENT_BITSET_BYTES && runs <= enough; i += 64)
 	{
-		uint64		word = segment_read64(bytes + 8 * i);
+		for (int j = i; j < i + 64; j += 8)
+		{
+			uint64		word = load64(bytes + j);
 
-		runs += pg_popcount64(word & ~(word << 1 | carry));
-		carry = word >> 63;
+			runs += __builtin_popcountll(word & ~(word << 1 | carry));
+			carry = word >> 63;
+		}
 	}
 	return runs;
 }
+
+/* The most runs that take less than so many bytes. */
+#define RUNS_BELOW(size) (((size) - 3) / 4)
 
 /* Is each container in the form that the top of this file calls canonical? */
 static bool
 is_canonical_container(const SegmentContainer *container)
 {
-	uint32		nruns = container->nruns;
-	size_t		plain = container->cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET_BYTES :
-	2 * container->cardinality;
-
-	if (container->kind == SEGMENT_ARRAY)
-		nruns = count_array_runs(container->bytes, container->cardinality);
-	else if (container->kind == SEGMENT_BITSET)
-		nruns = count_bitset_runs(container->bytes);
-	return (2 + 4 * (size_t) nruns < plain) == (container->kind == SEGMENT_RUN);
+	switch (container->kind)
+	{
+		case SEGMENT_ARRAY:
+			return container->cardinality <= 3 ||
+				count_array_runs(container->bytes, container->cardinality) >
+				RUNS_BELOW(2 * container->cardinality);
+		case SEGMENT_BITSET:
+			return count_bitset_runs(container->bytes, RUNS_BELOW(SEGMENT_BITSET_BYTES)) >
+				RUNS_BELOW(SEGMENT_BITSET_BYTES);
+		case SEGMENT_RUN:
+			return container->nruns <= (container->cardinality > SEGMENT_ARRAY_MAX ?
+										RUNS_BELOW(SEGMENT_BITSET_BYTES) :
+										container->cardinality < 4 ? 0 :
+										RUNS_BELOW(2 * container->cardinality));
+	}
+	return false;
 }
 
 bool
@@ -558,6 +590,7 @@ segment_format_is_canonical(const SegmentBucket *bucket)
 	{
 		SegmentContainer container;
 
+		CHECK_FOR_INTERRUPTS();
 		segment_format_container(bucket, i, &container);
 		if (!is_canonical_container(&container))
 			return false;

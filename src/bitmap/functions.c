@@ -174,7 +174,9 @@ overlap(FunctionCallInfo fcinfo)
 SQL_FUNCTION(and_cardinality)
 {
 	IN_SCRATCH;
-	RETURN_SCALAR(Int64, overlap(fcinfo).both);
+	SegmentBitmap *a = SEGMENT_GETARG(0);
+
+	RETURN_SCALAR(Int64, segment_bitmap_and_cardinality(a, SEGMENT_GETARG(1)));
 }
 
 SQL_FUNCTION(or_cardinality)

@@ -16,6 +16,9 @@
  * under change with it.  CRoaring is therefore never called while a bitmap
  * that must survive an ERROR is being changed in place.
  *
+ * Interrupts.  For the same reason a call may end by a cancel whenever it takes
+ * memory, which operations on 65,536 containers do for each of them.
+ *
  * Scratch.  Operations on megabytes spend most of their time on page faults if
  * each of them takes its memory from the operating system and gives it back.
  * So what a call needs for itself only (the bytes of its arguments, the
@@ -40,6 +43,7 @@
 #include "access/xact.h"
 #include "bitmap/bitmap.h"
 #include "bitmap/library.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #ifndef SEGMENT_CROARING_LIBRARY
@@ -148,6 +152,7 @@ segment_scratch_leave(MemoryContext caller)
 static void *
 hook_malloc(size_t size)
 {
+	CHECK_FOR_INTERRUPTS();
 	if (CurrentMemoryContext == scratch)
 	{
 		void	   *chunk = arena_alloc(size, SCRATCH_ALIGN);
@@ -208,6 +213,7 @@ hook_aligned_malloc(size_t alignment, size_t size)
 	char	   *chunk;
 	char	   *aligned;
 
+	CHECK_FOR_INTERRUPTS();
 	if (CurrentMemoryContext == scratch)
 	{
 		aligned = arena_alloc(size, alignment);

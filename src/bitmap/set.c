@@ -30,6 +30,10 @@
 /* Results of so many containers are kept as bytes. */
 #define COMPACT_FROM 8192
 
+/* A union in an aggregate goes on with bitsets from so many times the bytes of an input and bytes per container on. */
+#define BITSETS_FROM 6
+#define BITSETS_FROM_EACH 128
+
 void
 segment_too_large(void)
 {
@@ -363,15 +367,11 @@ segment_bitmap_copy(const SegmentBitmap *set)
 void
 segment_bitmap_add(SegmentBitmap *set, int64 id)
 {
-	segment_bitmap_add_many(set, &id, 1);
+	segment_set_add_ids(set, &id, 1);
 }
 
-/*
- * segment_bitmap_add_many
- *		Add ids in any order.  Ascending ones are by far the fastest.
- */
 void
-segment_bitmap_add_many(SegmentBitmap *set, const int64 *ids, size_t n)
+segment_set_add_ids(SegmentBitmap *set, const int64 *ids, size_t n)
 {
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 	uint32		low[SEGMENT_READ_BLOCK];
@@ -922,19 +922,40 @@ adopt_slots(SegmentBitmap *a, const SegmentBitmap *b, uint32 nnew)
 	a->last = 0;
 }
 
+/*
+ * Would the slot of a growing union do better as bitsets?  Uniting containers
+ * of runs or arrays takes time for all that they hold, setting bits only for
+ * what comes in.  So the union must have grown much larger than that, and it
+ * must stay within work_mem, as there may be very many of them.
+ */
+static bool
+better_as_bitsets(const SegmentBitmap *set, const roaring_bitmap_t *map, const SegmentSlot *other)
+{
+	size_t		n = map->high_low_container.size;
+
+	return other->bytes != NULL &&
+		croaring.bitmap_portable_size_in_bytes(map) >= Max(BITSETS_FROM * (size_t) other->size,
+														   BITSETS_FROM_EACH * n) &&
+		MemoryContextMemAllocated(set->context, false) + n * SEGMENT_BITSET_BYTES <=
+		(size_t) work_mem * 1024;
+}
+
 /* a := a op b for "or" and "xor" in the slots that both have. */
 static void
 grow_common(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b, bool lazily)
 {
 	FOR_COMMON_SLOTS(a, i, b, j)
 	{
+		roaring_bitmap_t *map = segment_slot_own(a, i);
+
 		if (op == SEGMENT_OR && lazily)
 		{
-			croaring.bitmap_lazy_or_inplace(segment_slot_own(a, i), segment_slot_map(b, j), false);
+			croaring.bitmap_lazy_or_inplace(map, segment_slot_map(b, j),
+											better_as_bitsets(a, map, &b->slots[j]));
 			a->lazy = true;
 		}
 		else
-			combine_inplace(op, segment_slot_own(a, i), segment_slot_map(b, j));
+			combine_inplace(op, map, segment_slot_map(b, j));
 	}
 }
 
@@ -1276,7 +1297,7 @@ segment_set_argument(Datum datum)
 {
 	struct varlena *value = segment_stored_fetch(datum);
 
-	return segment_set_view(VARDATA(value), VARSIZE(value) - VARHDRSZ, ERRCODE_DATA_CORRUPTED);
+	return segment_set_view(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), ERRCODE_DATA_CORRUPTED);
 }
 
 SegmentBitmap *
@@ -1287,5 +1308,5 @@ segment_bitmap_from_datum(Datum datum)
 	if ((Pointer) value == DatumGetPointer(datum))
 		value = PG_DETOAST_DATUM_COPY(datum);
 
-	return segment_set_view(VARDATA(value), VARSIZE(value) - VARHDRSZ, ERRCODE_DATA_CORRUPTED);
+	return segment_set_view(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), ERRCODE_DATA_CORRUPTED);
 }

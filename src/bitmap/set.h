@@ -73,6 +73,9 @@ extern SegmentBitmap *segment_set_argument(Datum datum);
 /* Bring bytes of a view into canonical form. */
 extern void segment_set_canonicalize(SegmentBitmap *set);
 
+/* Add ids one after the other: fast for few and for ascending ones. */
+extern void segment_set_add_ids(SegmentBitmap *set, const int64 *ids, size_t n);
+
 /* The map of a slot for reading; for changing. */
 extern roaring_bitmap_t *segment_slot_map(const SegmentBitmap *set, uint32 i);
 extern roaring_bitmap_t *segment_slot_own(SegmentBitmap *set, uint32 i);

@@ -5,19 +5,24 @@
  *
  * A bitmap of a megabyte is cut into some 500 chunks in the TOAST table, and
  * fetching each of them through the index takes longer than intersecting two
- * such bitmaps.  But the chunks of a value were written one behind the other.
- * So after a chunk was found through the index, the next one is looked for in
- * the next line of the same page, then in the first line of the next page, and
- * only then through the index again.  A tuple is taken when it carries the
- * value's OID and the number of the wanted chunk and is visible the way TOAST
- * tuples are; the index is unique on these two, so it is the one that the
- * index would have given.
+ * such bitmaps.  But the chunks of a value were written one behind the other,
+ * four to a page, and so were the values of a table.  So a chunk is looked for
+ * where it should be: counted from a chunk that was found, or, for the first
+ * one, where the value began when it was read last, or behind the value that
+ * was read last.  A tuple is taken when it carries the value's OID and the
+ * number of the wanted chunk and is visible the way TOAST tuples are; the index
+ * is unique on these two, so it is the one that the index would have given.
+ * Otherwise the index is asked.
+ *
+ * In the same way a page is looked for first in the buffer behind that of the
+ * page before, which takes no look into the table of buffers.
  *
  * Anything unexpected (another table access method, a chunk of the wrong
  * length, a missing one) is left to PostgreSQL's own functions, which know the
  * right error message.
  *
- * Locks: AccessShareLock on the TOAST table and its indexes while reading.
+ * Locks: AccessShareLock on the TOAST table, and on its indexes if they are
+ * used, while reading.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,11 +52,30 @@ segment_stored_damaged(const char *reason, size_t where)
 			 errdetail("At byte %zu: %s.", where, reason)));
 }
 
+typedef struct SegmentPlace Place;
+
+/* A value that was read, and where its first chunk was. */
+typedef struct KnownValue
+{
+	Oid			table;
+	Oid			value;
+	Place		first;
+} KnownValue;
+
 /*
  * The library's memcpy: for a length it knows a bound of, the compiler would
  * write string instructions here, which are slow to start.
  */
 static void *(*volatile copy_bytes) (void *, const void *, size_t) = memcpy;
+
+/*
+ * Where values were found to begin, by their OIDs, and where the value that was
+ * read last ends.  Mere guesses: TOAST tables are rewritten and shrink.
+ */
+#define KNOWN 1024
+static KnownValue known[KNOWN];
+static Oid	end_table;
+static Place end;
 
 static int32
 chunk_size(const SegmentStored *stored, int32 chunk)
@@ -78,18 +102,65 @@ chunk_data(const SegmentStored *stored, HeapTuple tuple, int32 chunk)
 	return VARDATA_ANY(data);
 }
 
+/* The place n chunks behind (or, n negative, before) this one, where four are on a page. */
+static Place
+place_behind(Place place, int32 n)
+{
+	int64		position = (int64) place.block * EXTERN_TUPLES_PER_PAGE + place.line - 1 + n;
+	BlockNumber block = (BlockNumber) (Max(position, 0) / EXTERN_TUPLES_PER_PAGE);
+	int64		buffer = place.buffer + (int64) block - place.block;
+
+	place.buffer = place.buffer > 0 && buffer > 0 && buffer <= NBuffers ? (Buffer) buffer : InvalidBuffer;
+	place.block = block;
+	place.line = (OffsetNumber) (Max(position, 0) % EXTERN_TUPLES_PER_PAGE + 1);
+	return place;
+}
+
+/* Pin the page of a place; InvalidBuffer if the table has no such page. */
+static Buffer
+read_buffer(SegmentStored *stored, Place place)
+{
+	if (place.buffer != InvalidBuffer &&
+		ReadRecentBuffer(segment_compat_locator(stored->table), MAIN_FORKNUM, place.block,
+						 place.buffer))
+		return place.buffer;
+	if (stored->nblocks == 0)
+		stored->nblocks = RelationGetNumberOfBlocks(stored->table);
+	if (place.block >= stored->nblocks)
+		return InvalidBuffer;
+	return ReadBuffer(stored->table, place.block);
+}
+
+/* Note that a chunk was found here. */
+static void
+found_chunk(SegmentStored *stored, int32 chunk, BlockNumber block, OffsetNumber line, Buffer buffer)
+{
+	stored->at = (Place)
+	{
+		block, line, buffer
+	};
+	stored->atChunk = chunk;
+	if (chunk == 0)
+		known[stored->value % KNOWN] = (KnownValue)
+	{
+		RelationGetRelid(stored->table), stored->value, stored->at
+	};
+}
+
 /*
  * Read chunks from "chunk" on, as long as they stand one behind the other from
- * this line of a page on.  Returns how many were read; *to moves with them.
+ * this place on, on one page.  Returns how many were read; *to moves with them.
  */
 static int32
-read_page(SegmentStored *stored, BlockNumber block, OffsetNumber line, int32 chunk, int32 last,
-		  char **to)
+read_page(SegmentStored *stored, Place place, int32 chunk, int32 last, char **to)
 {
-	Buffer		buffer = ReadBuffer(stored->table, block);
+	Buffer		buffer = read_buffer(stored, place);
+	OffsetNumber line = place.line;
 	int32		first = chunk;
 	Page		page;
 
+	if (buffer == InvalidBuffer)
+		return 0;
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
 	for (; chunk <= last && line <= PageGetMaxOffsetNumber(page); chunk++, line++)
@@ -103,17 +174,42 @@ read_page(SegmentStored *stored, BlockNumber block, OffsetNumber line, int32 chu
 		tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
 		tuple.t_len = ItemIdGetLength(item);
 		tuple.t_tableOid = RelationGetRelid(stored->table);
-		ItemPointerSet(&tuple.t_self, block, line);
+		ItemPointerSet(&tuple.t_self, place.block, line);
 		data = chunk_data(stored, &tuple, chunk);
 		if (data == NULL || !HeapTupleSatisfiesVisibility(&tuple, &stored->snapshot, buffer))
 			break;
 		copy_bytes(*to, data, chunk_size(stored, chunk));
 		*to += chunk_size(stored, chunk);
-		stored->at = tuple.t_self;
-		stored->atChunk = chunk;
+		found_chunk(stored, chunk, place.block, line, buffer);
 	}
 	UnlockReleaseBuffer(buffer);
 	return chunk - first;
+}
+
+/* Read chunks from "chunk" on from where they should be; returns how many that were. */
+static int32
+read_expected(SegmentStored *stored, int32 chunk, int32 last, char **to)
+{
+	Place		place;
+	int32		n;
+
+	if (stored->atChunk < 0)
+	{
+		const KnownValue *value = &known[stored->value % KNOWN];
+
+		if (value->value == stored->value && value->table == RelationGetRelid(stored->table))
+			place = place_behind(value->first, chunk);
+		else if (end_table == RelationGetRelid(stored->table))
+			place = place_behind(end, chunk);
+		else
+			return 0;
+	}
+	else
+		place = place_behind(stored->at, chunk - stored->atChunk);
+	n = read_page(stored, place, chunk, last, to);
+	if (n == 0 && place.line > 1 && stored->atChunk >= 0)
+		n = read_page(stored, place_behind(place, EXTERN_TUPLES_PER_PAGE + 1 - place.line), chunk, last, to);
+	return n;
 }
 
 /* Read one chunk through the index; false if it is not as it should be. */
@@ -125,6 +221,9 @@ read_by_index(SegmentStored *stored, int32 chunk, char **to)
 	HeapTuple	tuple;
 	const char *data = NULL;
 
+	if (stored->indexes == NULL)
+		stored->index = toast_open_indexes(stored->table, AccessShareLock, &stored->indexes,
+										   &stored->nindexes);
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(stored->value));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(chunk));
 	scan = systable_beginscan_ordered(stored->table, stored->indexes[stored->index],
@@ -136,8 +235,8 @@ read_by_index(SegmentStored *stored, int32 chunk, char **to)
 	{
 		copy_bytes(*to, data, chunk_size(stored, chunk));
 		*to += chunk_size(stored, chunk);
-		stored->at = tuple->t_self;
-		stored->atChunk = chunk;
+		found_chunk(stored, chunk, ItemPointerGetBlockNumber(&tuple->t_self),
+					ItemPointerGetOffsetNumber(&tuple->t_self), InvalidBuffer);
 	}
 	systable_endscan_ordered(scan);
 	return data != NULL;
@@ -147,23 +246,12 @@ read_by_index(SegmentStored *stored, int32 chunk, char **to)
 static bool
 read_chunks(SegmentStored *stored, char *to, int32 first, int32 last)
 {
-	BlockNumber blocks = RelationGetNumberOfBlocks(stored->table);
-
 	for (int32 chunk = first; chunk <= last;)
 	{
-		int32		n = 0;
+		int32		n;
 
 		CHECK_FOR_INTERRUPTS();
-		if (stored->atChunk >= 0 && stored->atChunk == chunk - 1)
-		{
-			BlockNumber block = ItemPointerGetBlockNumber(&stored->at);
-			OffsetNumber line = ItemPointerGetOffsetNumber(&stored->at);
-
-			if (line % 4 != 0 || block + 1 >= blocks)
-				n = read_page(stored, block, line + 1, chunk, last, &to);
-			if (n == 0 && block + 1 < blocks)
-				n = read_page(stored, block + 1, FirstOffsetNumber, chunk, last, &to);
-		}
+		n = read_expected(stored, chunk, last, &to);
 		if (n == 0)
 		{
 			if (!read_by_index(stored, chunk, &to))
@@ -185,22 +273,18 @@ open_table(SegmentStored *stored, struct varlena *pointer)
 	if (VARATT_EXTERNAL_IS_COMPRESSED(external))
 		return false;
 
+	memset(stored, 0, sizeof(*stored));
 	stored->table = table_open(external.va_toastrelid, AccessShareLock);
 	if (stored->table->rd_tableam != GetHeapamTableAmRoutine())
 	{
 		table_close(stored->table, AccessShareLock);
 		return false;
 	}
-	stored->index = toast_open_indexes(stored->table, AccessShareLock, &stored->indexes,
-									   &stored->nindexes);
 	stored->pointer = pointer;
 	stored->value = external.va_valueid;
 	stored->size = VARATT_EXTERNAL_GET_EXTSIZE(external);
-	memset(&stored->snapshot, 0, sizeof(stored->snapshot));
 	stored->snapshot.snapshot_type = SNAPSHOT_TOAST;
 	stored->atChunk = stored->cachedChunk = -1;
-	stored->cache = NULL;
-	stored->bytes = NULL;
 	return true;
 }
 
@@ -220,11 +304,16 @@ segment_stored_open(SegmentStored *stored, Datum datum)
 void
 segment_stored_close(SegmentStored *stored)
 {
-	if (stored->bytes == NULL)
+	if (stored->bytes != NULL)
+		return;
+	if (stored->atChunk >= 0)
 	{
-		toast_close_indexes(stored->indexes, stored->nindexes, AccessShareLock);
-		table_close(stored->table, AccessShareLock);
+		end_table = RelationGetRelid(stored->table);
+		end = place_behind(stored->at, (int32) ((stored->size - 1) / TOAST_MAX_CHUNK_SIZE) + 1 - stored->atChunk);
 	}
+	if (stored->indexes != NULL)
+		toast_close_indexes(stored->indexes, stored->nindexes, AccessShareLock);
+	table_close(stored->table, AccessShareLock);
 }
 
 /* One chunk is odd: read everything in PostgreSQL's own way. */
@@ -274,25 +363,24 @@ read_from_table(SegmentStored *stored, char *to, size_t offset, size_t n)
 }
 
 void
-segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n)
+segment_stored_read_table(SegmentStored *stored, char *to, size_t offset, size_t n)
 {
-	if (offset > stored->size || n > stored->size - offset)
-		segment_stored_damaged("unexpected end", stored->size);
-	if (stored->bytes == NULL && !read_from_table(stored, to, offset, n))
+	if (!read_from_table(stored, to, offset, n))
+	{
 		give_up(stored);
-	if (stored->bytes != NULL)
-		memcpy(to, stored->bytes + offset, n);
+		segment_stored_read(stored, to, offset, n);
+	}
 }
 
 struct varlena *
 segment_stored_fetch(Datum datum)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
-	SegmentStored stored = {0};
+	SegmentStored stored;
 	bool		good;
 
 	if (!VARATT_IS_EXTERNAL_ONDISK(value) || !open_table(&stored, value))
-		return PG_DETOAST_DATUM(datum);
+		return PG_DETOAST_DATUM_PACKED(datum);
 	value = segment_scratch_alloc(VARHDRSZ + (Size) stored.size);
 	SET_VARSIZE(value, VARHDRSZ + (Size) stored.size);
 	good = stored.size == 0 ||

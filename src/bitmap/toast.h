@@ -9,9 +9,19 @@
 #define SEGMENT_BITMAP_TOAST_H
 
 #include "compat.h"
-#include "storage/itemptr.h"
+#include "storage/block.h"
+#include "storage/buf.h"
+#include "storage/off.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
+
+/* A line of a page of a TOAST table, and the buffer that holds the page, perhaps. */
+typedef struct SegmentPlace
+{
+	BlockNumber block;
+	OffsetNumber line;
+	Buffer		buffer;			/* InvalidBuffer: unknown */
+} SegmentPlace;
 
 /* The bytes of a bitmap, wherever they are. */
 typedef struct SegmentStored
@@ -23,11 +33,12 @@ typedef struct SegmentStored
 	struct varlena *pointer;
 	Oid			value;
 	Relation	table;
-	Relation   *indexes;
+	BlockNumber nblocks;		/* 0: not asked yet */
+	Relation   *indexes;		/* NULL: not opened */
 	int			nindexes;
 	int			index;			/* the valid one */
 	SnapshotData snapshot;
-	ItemPointerData at;			/* where chunk "atChunk" is; -1: nothing read
+	SegmentPlace at;			/* where chunk "atChunk" is; -1: nothing read
 								 * yet */
 	int32		atChunk;
 	int32		cachedChunk;	/* in cache; -1: none */
@@ -37,12 +48,23 @@ typedef struct SegmentStored
 extern void segment_stored_open(SegmentStored *stored, Datum datum);
 extern void segment_stored_close(SegmentStored *stored);
 
-/* Copy bytes "offset" up to offset + n; DATA_CORRUPTED when they are beyond the end. */
-extern void segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n);
-
-/* As PG_DETOAST_DATUM, faster for large values. */
-extern struct varlena *segment_stored_fetch(Datum datum);
-
 pg_noreturn extern void segment_stored_damaged(const char *reason, size_t where);
+
+extern void segment_stored_read_table(SegmentStored *stored, char *to, size_t offset, size_t n);
+
+/* Copy bytes "offset" up to offset + n; DATA_CORRUPTED when they are beyond the end. */
+static inline void
+segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n)
+{
+	if (offset > stored->size || n > stored->size - offset)
+		segment_stored_damaged("unexpected end", stored->size);
+	if (stored->bytes != NULL)
+		memcpy(to, stored->bytes + offset, n);
+	else
+		segment_stored_read_table(stored, to, offset, n);
+}
+
+/* As PG_DETOAST_DATUM_PACKED, faster for large values. */
+extern struct varlena *segment_stored_fetch(Datum datum);
 
 #endif							/* SEGMENT_BITMAP_TOAST_H */

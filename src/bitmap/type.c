@@ -340,7 +340,7 @@ segmentation_bitmap_to_bytea(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = segment_stored_fetch(PG_GETARG_DATUM(0));
 
-	segment_set_check(VARDATA(value), VARSIZE(value) - VARHDRSZ, ERRCODE_DATA_CORRUPTED);
+	segment_set_check(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), ERRCODE_DATA_CORRUPTED);
 	PG_RETURN_BYTEA_P(value);
 }
 
@@ -350,10 +350,10 @@ PG_FUNCTION_INFO_V1(segmentation_bytea_to_bitmap);
 Datum
 segmentation_bytea_to_bitmap(PG_FUNCTION_ARGS)
 {
-	bytea	   *value = PG_GETARG_BYTEA_P(0);
+	struct varlena *value = segment_stored_fetch(PG_GETARG_DATUM(0));
 
-	PG_RETURN_DATUM(segment_bitmap_to_datum(read_foreign(VARDATA(value),
-														 VARSIZE(value) - VARHDRSZ)));
+	PG_RETURN_DATUM(segment_bitmap_to_datum(read_foreign(VARDATA_ANY(value),
+														 VARSIZE_ANY_EXHDR(value))));
 }
 
 /* bitmap -> 32-bit portable bytes, for readers that know no others */

@@ -143,7 +143,7 @@ put_bucket(Relation table, int32 id, TimestampTz start, SegmentBitmap *ids)
 }
 
 void
-segment_deadline_store(int32 id, SegmentDeadlines *deadlines, TimestampTz clock)
+segment_deadline_store(int32 id, const SegmentDeadlines *deadlines, TimestampTz clock)
 {
 	Relation	table;
 	Entry	   *entries;
@@ -177,6 +177,17 @@ segment_deadline_store(int32 id, SegmentDeadlines *deadlines, TimestampTz clock)
 	}
 	table_close(table, NoLock);
 	pfree(entries);
+}
+
+void
+segment_deadline_store_at(int32 id, TimestampTz instant, const SegmentBitmap *ids)
+{
+	Relation	table = segment_table_open("deadline", RowExclusiveLock);
+	SegmentBitmap *copy = segment_bitmap_copy(ids);
+
+	put_bucket(table, id, instant + (SEGMENT_MUTANT("late_stage") ? 1 : 0), copy);
+	segment_bitmap_free(copy);
+	table_close(table, NoLock);
 }
 
 void

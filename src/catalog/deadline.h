@@ -29,7 +29,10 @@ extern void segment_deadline_add(SegmentDeadlines *deadlines, int64 id, Timestam
  * that holds its instant; buckets are the wider the farther they are from the
  * clock, and count as due when they begin.
  */
-extern void segment_deadline_store(int32 id, SegmentDeadlines *deadlines, TimestampTz clock);
+extern void segment_deadline_store(int32 id, const SegmentDeadlines *deadlines, TimestampTz clock);
+
+/* Write down one deadline of many subjects, to the microsecond; nobody is due before it. */
+extern void segment_deadline_store_at(int32 id, TimestampTz instant, const SegmentBitmap *ids);
 
 /* The subjects of a segment whose deadline has come, early ones included: added to "due". */
 extern void segment_deadline_due(int32 id, TimestampTz until, Snapshot snapshot, SegmentBitmap *due);

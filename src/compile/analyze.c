@@ -40,6 +40,7 @@
 #include "capture/capture.h"
 #include "catalog/registry.h"
 #include "compat.h"
+#include "compile/clock.h"
 #include "compile/compile.h"
 #include "compile/link.h"
 #include "compile/scope.h"
@@ -695,6 +696,7 @@ segment_compile_query(Query *query, Oid owner, const char *text)
 	walk_qual(compiled->condition, top, &analysis);
 	foreach(lc, analysis.occurrences)
 		add_source(lfirst(lc), &analysis);
+	compiled->readsClock |= segment_compile_has_clock(compiled->condition);
 	if (compiled->readsClock)
 		segment_compile_clock(compiled, compiled->condition, NULL);
 	compiled->fingerprint = make_fingerprint(tree, analysis.functions);

@@ -14,12 +14,19 @@
  *
  *	   over a superset of the rows that the subquery looks at: what itself
  *	   depends on the clock is left out of WHERE, and everything above WHERE is.
+ *	   Where only the number of rows is asked for, it is later: see count.c.
  *	2. An expression of the clock alone that steps at known instants (midnights,
  *	   hours): instants.  Everybody may change then, and only then.
  *	3. Anything else: refused, or bounded by max_staleness.
  *
- * The clock may be read directly by now(), current_date and the like, or by
- * age(x), which is age(current_date, x).
+ * The clock may be read directly by now(), current_date and the like, by age(x),
+ * which is age(current_date, x), or hidden in a conversion (moving.c).  All this
+ * is read off the plain form of a condition (plain.c).
+ *
+ * CASE and COALESCE promise not to evaluate what they do not need.  A deadline
+ * found inside of one keeps that promise: it is asked for only where the
+ * comparison is.  If it is not at this clock, it does not matter before a
+ * condition in front of it changes, which has deadlines of its own.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,9 +52,18 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "compile/clock.h"
 #include "compile/compile.h"
 #include "compile/link.h"
 #include "read/flip.h"
+
+/* What stands before a branch of CASE or COALESCE, at the same query level. */
+typedef struct Guard
+{
+	List	   *passed;			/* conditions that must not be true */
+	Node	   *taken;			/* the one that must be; NULL: none */
+	struct Guard *outer;
+} Guard;
 
 /* A query that encloses what is looked at, the outermost first. */
 typedef struct Frame
@@ -57,6 +73,7 @@ typedef struct Frame
 								 * this level; or NULL */
 	bool		hoisted;		/* a subquery in FROM that stands for the
 								 * level around it */
+	Guard	   *guard;			/* of the place that the query stands in */
 	struct Frame *outer;		/* NULL: the subject's own level is next */
 } Frame;
 
@@ -65,6 +82,7 @@ typedef struct ClockContext
 	SegmentCompiled *compiled;
 	const char *text;
 	bool		positive;		/* false and NULL are the same: below WHERE */
+	Guard	   *guard;			/* of the place looked at; NULL: none */
 } ClockContext;
 
 static void visit(Node *node, Frame *frame, ClockContext *context);
@@ -82,27 +100,6 @@ static bool
 is_age_of_today(Oid funcid)
 {
 	return funcid == F_AGE_TIMESTAMP || funcid == F_AGE_TIMESTAMPTZ;
-}
-
-static bool
-has_clock_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, SQLValueFunction))
-		return true;			/* those that are no clock have been refused */
-	if (IsA(node, FuncExpr) &&
-		(is_clock_function(((FuncExpr *) node)->funcid) || is_age_of_today(((FuncExpr *) node)->funcid)))
-		return true;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, has_clock_walker, context, 0);
-	return expression_tree_walker(node, has_clock_walker, context);
-}
-
-static bool
-has_clock(Node *node)
-{
-	return has_clock_walker(node, NULL);
 }
 
 /* Does it depend on a row: columns, subqueries, aggregates? */
@@ -139,6 +136,20 @@ static void
 refuse(Node *node, ClockContext *context)
 {
 	refuse_at(exprLocation(node), context);
+}
+
+/* The same for what reads the clock without saying so. */
+static void
+refuse_hidden(Node *node, const char *detail, ClockContext *context)
+{
+	context->compiled->opaqueClock = true;
+	if (context->text != NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("a conversion to a date or time reads the clock"),
+				errdetail("%s", detail),
+				errhint("Use a column of that type, or to_date() and to_timestamp() with a format; or accept a bound WITH (max_staleness = '15 min')."),
+				segment_compile_position(context->text, exprLocation(node)));
 }
 
 /* ---- list 1: comparisons with the clock plus an interval ---- */
@@ -308,7 +319,7 @@ take_apart(Node *node, ClockSide *side)
 	}
 	clock = swapped ? lsecond(args) : linitial(args);
 	shift = swapped ? linitial(args) : lsecond(args);
-	if (has_clock(shift) || !take_apart(clock, side) || side->shift != NULL || side->cast)
+	if (segment_compile_has_clock(shift) || !take_apart(clock, side) || side->shift != NULL || side->cast)
 		return false;
 	if (side->form == SEGMENT_FLIP_DATE && side->type == TIMESTAMPTZOID)
 		return false;			/* midnight as an instant, then shifted in its
@@ -401,7 +412,7 @@ compares(Oid opno, Oid type)
 static bool
 may_be_compared(Node *x)
 {
-	return !has_clock(x) || has_row(x);
+	return !segment_compile_has_clock(x) || has_row(x);
 }
 
 /* (clock - x) compared with a span, or (x - clock): the flip, with *other = x; or NULL */
@@ -416,7 +427,7 @@ flip_of_difference(Node *difference, Node *span, Node **other)
 
 	if (function != F_TIMESTAMPTZ_MI && function != F_TIMESTAMP_MI && function != F_DATE_MI)
 		return NULL;
-	if (has_clock(span))
+	if (segment_compile_has_clock(span))
 		return NULL;
 	if (may_be_compared(lsecond(args)) && take_apart(linitial(args), &side))
 	{
@@ -517,7 +528,7 @@ without_clock(Node *quals)
 	ListCell   *lc;
 
 	foreach(lc, make_ands_implicit((Expr *) quals))
-		if (!has_clock(lfirst(lc)))
+		if (!segment_compile_has_clock(lfirst(lc)))
 		kept = lappend(kept, lfirst(lc));
 	return kept == NIL ? NULL : (Node *) make_ands_explicit(kept);
 }
@@ -541,7 +552,7 @@ strip_jointree(Node *node)
 
 		if (!strip_jointree(join->larg) || !strip_jointree(join->rarg))
 			return false;
-		if (!has_clock(join->quals))
+		if (!segment_compile_has_clock(join->quals))
 			return true;
 		if (join->jointype != JOIN_INNER)
 			return false;
@@ -588,7 +599,7 @@ minimum_over(Frame *frame, Node *expr)
 	 * which this is computed anew
 	 */
 	foreach(lc, query->cteList)
-		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
+		if (segment_compile_has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
 		return NULL;
 	if (frame->tie != NULL)
 		query->jointree->quals = make_and_qual(query->jointree->quals,
@@ -634,30 +645,80 @@ refers_around(Node *node, void *context)
 	return expression_tree_walker(node, refers_around, context);
 }
 
-/* Take a flip found at a level out to the subject's; false when it cannot be. */
 static bool
-add_flip(Node *flip, Frame *frame, SegmentCompiled *compiled)
+has_aggregate_walker(Node *node, void *context)
 {
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref) || IsA(node, WindowFunc))
+		return true;
+	return expression_tree_walker(node, has_aggregate_walker, context);
+}
+
+static void
+add_when(CaseExpr *choice, Node *condition, Node *result)
+{
+	CaseWhen   *when = makeNode(CaseWhen);
+
+	when->expr = (Expr *) copyObject(condition);
+	when->result = (Expr *) result;
+	when->location = -1;
+	choice->args = lappend(choice->args, when);
+}
+
+/*
+ * The flip where its place is reached, else NULL.  A guard of aggregates stays
+ * out, as flips are computed of rows: without it the flip is only asked for more
+ * often.
+ */
+static Node *
+guarded(Node *flip, const Guard *guard)
+{
+	CaseExpr   *choice;
+	ListCell   *lc;
+
+	if (guard == NULL)
+		return flip;
+	if (has_aggregate_walker((Node *) guard->passed, NULL) || has_aggregate_walker(guard->taken, NULL))
+		return guarded(flip, guard->outer);
+	choice = makeNode(CaseExpr);
+	choice->casetype = TIMESTAMPTZOID;
+	choice->location = -1;
+	foreach(lc, guard->passed)
+		add_when(choice, lfirst(lc), (Node *) makeNullConst(TIMESTAMPTZOID, -1, InvalidOid));
+	if (guard->taken != NULL)
+		add_when(choice, guard->taken, flip);
+	choice->defresult = guard->taken != NULL ? (Expr *) makeNullConst(TIMESTAMPTZOID, -1, InvalidOid) : (Expr *) flip;
+	return guarded((Node *) choice, guard->outer);
+}
+
+/*
+ * Take a flip found at a level out to the subject's; false when it cannot be.
+ *
+ * A subquery in FROM is looked at from outside the level that it stands in, whose
+ * rows are those that it has now; and so on, while that one stands in FROM too.
+ */
+static bool
+add_flip(Node *flip, Frame *frame, const Guard *guard, SegmentCompiled *compiled)
+{
+	flip = guarded(flip, guard);
 	for (; frame != NULL; frame = frame->outer)
 	{
 		flip = minimum_over(frame, flip);
 		if (flip == NULL)
 			return false;
-		if (frame->hoisted)
+		while (frame->hoisted)
 		{
-			/*
-			 * what stands in FROM is looked at from outside the level that it
-			 * stands in
-			 */
 			int			depth = 0;
 
 			if (refers_around(flip, &depth))
 				return false;
-			IncrementVarSublevelsUp(flip, -1, 1);
 			frame = frame->outer;
 			if (frame == NULL)
-				break;
+				return false;	/* FROM of the view itself is the subject */
+			IncrementVarSublevelsUp(flip, -1, 1);
 		}
+		flip = guarded(flip, frame->guard);
 	}
 	compiled->flips = lappend(compiled->flips, flip);
 	return true;
@@ -735,7 +796,7 @@ moment_grain(Node *node, SegmentGrain *grain)
 		case F_TIMEZONE_TEXT_TIMESTAMPTZ:
 		case F_TIMEZONE_TEXT_TIMESTAMP:
 			/* midnight of another zone: at a quarter of an hour of ours */
-			if (has_clock(linitial(args)) || !moment_grain(lsecond(args), grain))
+			if (segment_compile_has_clock(linitial(args)) || !moment_grain(lsecond(args), grain))
 				return false;
 			*grain = finer(*grain, GRAIN_QUARTER);
 			return true;
@@ -838,7 +899,7 @@ find_grain(Node *node, SegmentGrain *grain)
 	*grain = GRAIN_DAY;
 	foreach(lc, parts_of(node))
 	{
-		if (!has_clock(lfirst(lc)))
+		if (!segment_compile_has_clock(lfirst(lc)))
 			continue;
 		if (!find_grain(lfirst(lc), &inner))
 			return false;
@@ -907,7 +968,7 @@ tie_of(SubLink *sublink, bool positive)
 	Node	   *inner;
 	TargetEntry *target;
 
-	if (sublink->subLinkType != ANY_SUBLINK || !is_opclause(test) || has_clock((Node *) test) || list_length(test->args) != 2 ||
+	if (sublink->subLinkType != ANY_SUBLINK || !is_opclause(test) || segment_compile_has_clock((Node *) test) || list_length(test->args) != 2 ||
 		!IsA(lsecond(test->args), Param) || list_length(query->targetList) < 1 ||
 		!op_mergejoinable(test->opno, exprType(linitial(test->args))))
 		return NULL;
@@ -948,11 +1009,12 @@ put_outputs(Node *node, Query *query)
 static void
 visit_sublink(SubLink *sublink, Frame *frame, ClockContext *context)
 {
-	Frame		inner = {.query = (Query *) sublink->subselect,.tie = tie_of(sublink, context->positive),.outer = frame};
+	Frame		inner = {.query = (Query *) sublink->subselect,.tie = tie_of(sublink, context->positive),
+	.guard = context->guard,.outer = frame};
 	bool		positive = context->positive;
 
-
-	if (has_clock(sublink->testexpr))
+	context->guard = NULL;
+	if (segment_compile_has_clock(sublink->testexpr))
 	{
 		Node	   *test = copyObject(sublink->testexpr);
 
@@ -963,6 +1025,7 @@ visit_sublink(SubLink *sublink, Frame *frame, ClockContext *context)
 	}
 	visit_query(inner.query, &inner, context);
 	context->positive = positive;
+	context->guard = inner.guard;
 }
 
 /* Everything in a query but its own FROM items' queries is at the level of the frame. */
@@ -973,25 +1036,28 @@ visit_query(Query *query, Frame *frame, ClockContext *context)
 	ListCell   *lc;
 
 	check_stack_depth();
-	if (!has_clock((Node *) query))
+	if (!segment_compile_has_clock((Node *) query))
 		return;
 	foreach(lc, query->cteList)
-		if (has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
+		if (segment_compile_has_clock(((CommonTableExpr *) lfirst(lc))->ctequery))
 		refuse_at(((CommonTableExpr *) lfirst(lc))->location, context);
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(lc);
 
-		if (rte->rtekind == RTE_SUBQUERY && has_clock((Node *) rte->subquery))
+		if (rte->rtekind == RTE_SUBQUERY && segment_compile_has_clock((Node *) rte->subquery))
 		{
 			Frame		inner = {.query = rte->subquery,.hoisted = true,.outer = frame};
 
+			/* FROM is reached before any guard of its level */
 			visit_query(rte->subquery, &inner, context);
 		}
 		else if (rte->rtekind == RTE_FUNCTION)
 			visit((Node *) rte->functions, frame, context);
 		else if (rte->rtekind == RTE_VALUES)
 			visit((Node *) rte->values_lists, frame, context);
+		else if (rte->rtekind == RTE_TABLEFUNC)
+			visit((Node *) rte->tablefunc, frame, context);
 	}
 	context->positive = false;
 	(void) query_tree_walker(query, visit_child, (void *) &visiting,
@@ -1020,14 +1086,151 @@ is_expression(Node *node)
 	}
 }
 
+/* Visit a node that is reached where these conditions are not true, and that one is. */
+static void
+visit_guarded(Node *node, List *passed, Node *taken, Frame *frame, ClockContext *context)
+{
+	Guard		guard = {passed, taken, context->guard};
+
+	if (passed != NIL || taken != NULL)
+		context->guard = &guard;
+	visit(node, frame, context);
+	context->guard = guard.outer;
+}
+
+static void
+visit_case(CaseExpr *choice, Frame *frame, ClockContext *context)
+{
+	List	   *passed = NIL;
+	ListCell   *lc;
+
+	context->positive = false;
+	foreach(lc, choice->args)
+	{
+		CaseWhen   *when = lfirst(lc);
+
+		visit_guarded((Node *) when->expr, passed, NULL, frame, context);
+		visit_guarded((Node *) when->result, passed, (Node *) when->expr, frame, context);
+		passed = lappend(list_copy(passed), when->expr);
+	}
+	visit_guarded((Node *) choice->defresult, passed, NULL, frame, context);
+}
+
+static void
+visit_coalesce(CoalesceExpr *choice, Frame *frame, ClockContext *context)
+{
+	List	   *passed = NIL;
+	ListCell   *lc;
+
+	context->positive = false;
+	foreach(lc, choice->args)
+	{
+		NullTest   *test = makeNode(NullTest);
+
+		visit_guarded(lfirst(lc), passed, NULL, frame, context);
+		test->arg = lfirst(lc);
+		test->nulltesttype = IS_NOT_NULL;
+		test->argisrow = false;
+		test->location = -1;
+		passed = lappend(list_copy(passed), test);
+	}
+}
+
+static Node *
+earliest_of(List *flips)
+{
+	MinMaxExpr *least;
+
+	if (list_length(flips) == 1)
+		return linitial(flips);
+	least = makeNode(MinMaxExpr);
+	least->minmaxtype = TIMESTAMPTZOID;
+	least->op = IS_LEAST;
+	least->args = flips;
+	least->location = -1;
+	return (Node *) least;
+}
+
+/*
+ * Where only the number of rows matters: false if that is not all that the node
+ * asks.  The moving conditions are looked at as if their level were the
+ * subject's, so their flips are those of one row.
+ */
+static bool
+visit_count(Node *node, Node *tie, Frame *frame, ClockContext *context)
+{
+	SegmentCount *count = segment_compile_match_count(node, tie);
+	SegmentCompiled row = {0};
+	ClockContext inner = {.compiled = &row,.text = context->text,.positive = true};
+	List	   *flips = NIL;
+	ListCell   *lc;
+
+	if (count == NULL)
+		return false;
+	foreach(lc, count->moving)
+		visit(lfirst(lc), NULL, &inner);
+	foreach(lc, count->thresholds)
+		if (row.flips != NIL)
+		flips = lappend(flips, segment_compile_count_flip(count, earliest_of(copyObject(row.flips)), lfirst(lc)));
+	foreach(lc, flips)
+		if (!add_flip(lfirst(lc), frame, context->guard, context->compiled))
+		return false;
+	foreach(lc, row.instants)
+		add_instant(((SegmentInstant *) lfirst(lc))->expr, ((SegmentInstant *) lfirst(lc))->grain, context->compiled);
+	context->compiled->opaqueClock |= row.opaqueClock;
+	return true;
+}
+
+static Node *
+is_unknown(Node *tie)
+{
+	BooleanTest *test = makeNode(BooleanTest);
+
+	test->arg = (Expr *) tie;
+	test->booltesttype = IS_UNKNOWN;
+	test->location = -1;
+	return (Node *) test;
+}
+
+/* The same for IN; where NULL is not as good as false, two such questions. */
+static bool
+visit_in(SubLink *sublink, Frame *frame, ClockContext *context)
+{
+	Node	   *tie = tie_of(sublink, true);
+
+	return tie != NULL && visit_count((Node *) sublink, tie, frame, context) &&
+		(context->positive || visit_count((Node *) sublink, is_unknown(copyObject(tie)), frame, context));
+}
+
 static void
 visit_below(Node *node, Frame *frame, ClockContext *context)
 {
 	VisitContext visiting = {frame, context};
 	SegmentGrain grain;
+	const char *hidden = segment_compile_hidden_clock(node);
 
+	if (hidden != NULL)
+	{
+		refuse_hidden(node, hidden, context);
+		(void) expression_tree_walker(node, visit_child, (void *) &visiting);
+		return;
+	}
+	if (IsA(node, CaseExpr))
+	{
+		visit_case((CaseExpr *) node, frame, context);
+		return;
+	}
+	if (IsA(node, CoalesceExpr) && has_row(node))
+	{
+		visit_coalesce((CoalesceExpr *) node, frame, context);
+		return;
+	}
+	if (visit_count(node, NULL, frame, context))
+		return;
 	if (IsA(node, SubLink))
 	{
+		if (visit_in((SubLink *) node, frame, context))
+			return;
 		visit_sublink((SubLink *) node, frame, context);
 		return;
 	}
@@ -1042,7 +1245,7 @@ visit_below(Node *node, Frame *frame, ClockContext *context)
 
 		if (flip != NULL)
 		{
-			if (!add_flip(flip, frame, context->compiled))
+			if (!add_flip(flip, frame, context->guard, context->compiled))
 				refuse(node, context);
 			visit(other, frame, context);
 			return;
@@ -1071,7 +1274,7 @@ visit(Node *node, Frame *frame, ClockContext *context)
 	bool		positive = context->positive;
 
 	check_stack_depth();
-	if (node == NULL || !has_clock(node))
+	if (node == NULL || !segment_compile_has_clock(node))
 		return;
 	visit_below(node, frame, context);
 	context->positive = positive;
@@ -1080,10 +1283,10 @@ visit(Node *node, Frame *frame, ClockContext *context)
 void
 segment_compile_clock(SegmentCompiled *compiled, Node *part, const char *text)
 {
-	ClockContext context = {compiled, text, true};
+	ClockContext context = {.compiled = compiled,.text = text,.positive = true};
 
 	compiled->flips = NIL;
 	compiled->instants = NIL;
 	compiled->opaqueClock = false;
-	visit(part, NULL, &context);
+	visit(segment_compile_plain(part), NULL, &context);
 }

@@ -196,16 +196,17 @@ link_column(Node *qual, CombineContext *context)
 	return NULL;
 }
 
-/* Aggregates of PostgreSQL's own: what they are of no rows is known. */
+/* Aggregates of PostgreSQL's own, and that of deadlines: what they are of no rows is known. */
 static bool
 is_known_aggregate(Aggref *aggregate, bool *zero)
 {
-	char	   *name;
+	char	   *name = get_func_name(aggregate->aggfnoid);
+	bool		ours = strcmp(name, "count_flip") == 0 &&
+	get_func_namespace(aggregate->aggfnoid) == get_namespace_oid("segment", false);
 
-	if (aggregate->aggfnoid >= FirstNormalObjectId || aggregate->agglevelsup != 0 ||
+	if ((aggregate->aggfnoid >= FirstNormalObjectId && !ours) || aggregate->agglevelsup != 0 ||
 		aggregate->aggkind == AGGKIND_HYPOTHETICAL)
 		return false;
-	name = get_func_name(aggregate->aggfnoid);
 	*zero = strcmp(name, "count") == 0 || strcmp(name, "regr_count") == 0;
 	return true;
 }

@@ -36,6 +36,7 @@
 
 #include "catalog/registry.h"
 #include "compat.h"
+#include "compile/clock.h"
 #include "compile/compile.h"
 #include "compile/link.h"
 
@@ -534,24 +535,7 @@ mutate(Node *node, RawContext *raw)
 	}
 }
 
-/* Words that PostgreSQL replaces by the time of parsing, which would freeze them in the definition. */
-static bool
-is_moving_date(const char *literal)
-{
-	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
-
-	while (isspace((unsigned char) *literal))
-		literal++;
-	for (int i = 0; i < lengthof(words); i++)
-	{
-		size_t		n = strlen(words[i]);
-
-		if (pg_strncasecmp(literal, words[i], n) == 0 && !isalnum((unsigned char) literal[n]))
-			return true;
-	}
-	return false;
-}
-
+/* Literals with words that PostgreSQL replaces by the time of parsing, which would freeze them in the definition. */
 static bool
 collect_moving_dates(Node *node, List **locations)
 {
@@ -561,7 +545,7 @@ collect_moving_dates(Node *node, List **locations)
 	{
 		A_Const    *constant = (A_Const *) node;
 
-		if (segment_compat_is_string(constant) && is_moving_date(segment_compat_string(constant)))
+		if (segment_compat_is_string(constant) && segment_compile_is_moving(segment_compat_string(constant)))
 			*locations = lappend_int(*locations, constant->location);
 		return false;
 	}
@@ -574,7 +558,7 @@ typedef struct MovingDates
 	const char *text;
 } MovingDates;
 
-/* Refuse a literal such as 'today' where analysis made a date or time of it. */
+/* Refuse a literal such as 'today' where analysis made a date or time of it, or something that holds them. */
 static bool
 check_moving_dates(Node *node, MovingDates *context)
 {
@@ -584,7 +568,7 @@ check_moving_dates(Node *node, MovingDates *context)
 	{
 		Const	   *constant = (Const *) node;
 
-		if (TypeCategory(getBaseType(constant->consttype)) == TYPCATEGORY_DATETIME &&
+		if (segment_compile_takes_words(constant->consttype) &&
 			list_member_int(context->locations, constant->location))
 			ereport(ERROR,
 					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

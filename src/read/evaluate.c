@@ -36,10 +36,10 @@
 typedef struct Receiver
 {
 	DestReceiver pub;
-	SegmentBitmap **sets;
+	SegmentBuilder **builders;
 	SegmentDeadlines *deadlines;	/* NULL: no such columns */
 	int			n;
-	MemoryContext context;		/* of the sets */
+	MemoryContext context;		/* of the sets and deadlines */
 } Receiver;
 
 static bool
@@ -63,7 +63,7 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 					errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 					errmsg("subject id " INT64_FORMAT " is negative", key),
 					errdetail("Subject ids of segments are 0 to 9223372036854775807."));
-		segment_bitmap_add(receiver->sets[i], key);
+		segment_builder_add_id(receiver->builders[i], key);
 	}
 	if (receiver->deadlines != NULL && key >= 0)
 		for (int i = 0; i < receiver->n; i++)
@@ -189,15 +189,18 @@ segment_read_evaluate(List *compiled, const SegmentEntry *entry, const SegmentBi
 {
 	Receiver	receiver = {
 		.pub = {receive, receiver_startup, receiver_noop, receiver_noop, DestNone},
-		.sets = results,
+		.builders = palloc(sizeof(SegmentBuilder *) * list_length(compiled)),
 		.deadlines = deadlines,
 		.n = list_length(compiled),
 		.context = CurrentMemoryContext
 	};
 
 	for (int i = 0; i < receiver.n; i++)
-		results[i] = segment_bitmap_create();
+		receiver.builders[i] = segment_builder_create();
 	evaluate(compiled, entry, subset, clock, deadlines != NULL, &receiver.pub);
+	for (int i = 0; i < receiver.n; i++)
+		results[i] = segment_builder_end(receiver.builders[i]);
+	pfree(receiver.builders);
 }
 
 /* Receives one row and keeps a copy of it. */

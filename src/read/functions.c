@@ -305,7 +305,7 @@ next_change(const SegmentCompiled *compiled, const SegmentEntry *entry, Node *pa
 	if (about->opaqueClock)
 		return clock;
 	about->condition = makeBoolConst(true, false);
-	change = segment_read_next_instant(about, entry, clock);
+	change = segment_read_next_instant(about, entry, clock, DT_NOEND);
 	segment_read_evaluate(list_make1(about), entry, subject, clock, &ignored, &deadlines);
 	for (size_t i = 0; i < deadlines.n; i++)
 		change = Min(change, deadlines.instants[i]);

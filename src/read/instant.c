@@ -61,7 +61,7 @@ next_grain(TimestampTz clock, SegmentGrain grain)
 }
 
 static TimestampTz
-next_step(const SegmentInstant *instant, TimestampTz clock)
+next_step(const SegmentInstant *instant, TimestampTz clock, TimestampTz limit)
 {
 	int16		length;
 	bool		byval;
@@ -76,6 +76,8 @@ next_step(const SegmentInstant *instant, TimestampTz clock)
 
 		CHECK_FOR_INTERRUPTS();
 		clock = next_grain(clock, instant->grain);
+		if (clock >= limit)
+			return limit;
 		next = value_at(instant->expr, clock, &nextnull);
 		if (nextnull != isnull || (!isnull && !datum_image_eq(value, next, byval, length)))
 			break;
@@ -84,23 +86,23 @@ next_step(const SegmentInstant *instant, TimestampTz clock)
 }
 
 TimestampTz
-segment_read_next_instant(const SegmentCompiled *compiled, const SegmentEntry *entry, TimestampTz clock)
+segment_read_next_instant(const SegmentCompiled *compiled, const SegmentEntry *entry, TimestampTz clock,
+						  TimestampTz limit)
 {
-	TimestampTz earliest = DT_NOEND;
 	MemoryContext work;
 	MemoryContext caller;
 	SegmentGuard guard;
 	ListCell   *lc;
 
 	if (compiled->instants == NIL)
-		return DT_NOEND;
+		return limit;
 	work = AllocSetContextCreate(CurrentMemoryContext, "segment instants", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(work);
 	segment_read_become(&guard, compiled->owner, entry);
 	foreach(lc, compiled->instants)
-		earliest = Min(earliest, next_step(lfirst(lc), clock));
+		limit = Min(limit, next_step(lfirst(lc), clock, limit));
 	segment_read_return(&guard);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(work);
-	return earliest;
+	return limit;
 }

@@ -97,8 +97,7 @@ visible_in(const SegmentEpoch *epoch, FullTransactionId xid)
 static SegmentBitmap *
 follow_step(const SegmentStep *step, const SegmentBitmap *ids)
 {
-	SegmentBitmap *result = segment_bitmap_create();
-	MemoryContext context = CurrentMemoryContext;
+	SegmentBuilder *result = segment_builder_create();
 	Oid			types[1] = {INT8ARRAYOID};
 	Datum		values[1];
 	size_t		n;
@@ -124,14 +123,12 @@ follow_step(const SegmentStep *step, const SegmentBitmap *ids)
 	{
 		bool		isnull;
 		int64		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		MemoryContext old = MemoryContextSwitchTo(context);
 
 		if (!isnull && id >= 0)
-			segment_bitmap_add(result, id);
-		MemoryContextSwitchTo(old);
+			segment_builder_add_id(result, id);
 	}
 	SPI_finish();
-	return result;
+	return segment_builder_end(result);
 }
 
 /* The subjects that these keys of a source mean, added to pending. */

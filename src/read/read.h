@@ -141,11 +141,11 @@ extern void segment_read_become(SegmentGuard *guard, Oid owner, const SegmentEnt
 extern void segment_read_return(SegmentGuard *guard);
 
 /*
- * When an expression of the clock alone, in a segment or one it refers to, may
- * next step for everybody; DT_NOEND: never.
+ * When an expression of the clock alone in a segment may next step for everybody,
+ * after this clock; "limit" (DT_NOEND: none), if not before.
  */
 extern TimestampTz segment_read_next_instant(const SegmentCompiled *compiled, const SegmentEntry *entry,
-											 TimestampTz clock);
+											 TimestampTz clock, TimestampTz limit);
 
 /* The end of the bound that a segment's max_staleness option sets from this clock; DT_NOEND without one. */
 extern TimestampTz segment_read_staleness_end(const SegmentEntry *entry, TimestampTz clock);

@@ -312,7 +312,11 @@ segment_feed_finish(Oid subject, List *changes)
 	announce(subject, changes);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
+
+	/* the worker has no portal whose snapshot SPI could lean on */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	segment_hook_run(changes);
+	PopActiveSnapshot();
 }
 
 void

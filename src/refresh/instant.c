@@ -28,6 +28,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog/change.h"
+#include "refresh/ahead.h"
 #include "refresh/instant.h"
 
 /* So many distinct instants are evaluated per segment and refresh. */
@@ -134,21 +135,29 @@ note(Search *search, const SegmentBitmap *flipped, TimestampTz instant)
 
 /* Look at some of the subjects at one instant. */
 static void
-look(Search *search, const SegmentBitmap *subset, TimestampTz instant, SegmentBitmap **truth)
+look_at(Search *search, const SegmentBitmap *subset, TimestampTz instant, SegmentBitmap **truth)
 {
-	SegmentDeadlines deadlines = {0};
+	SegmentWork probe = *search->item;
+	SegmentLook look = {.group = list_make1(&probe),.subset = subset,.at = instant};
 	size_t		n;
 	int64	   *looked = segment_bitmap_ids(subset, &n);
+	char	   *message;
 
-	segment_refresh_evaluate_at(search->item, subset, instant, truth, &deadlines, &search->due);
+	probe.full = true;			/* asks for what is everybody's, too */
+	if (!segment_ahead_look(&look, &message))
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_EXCEPTION),
+				errmsg_internal("%s", message));
+	*truth = look.members[0];
+	search->due = look.nexts[0];
 	for (size_t i = 0; i < n; i++)
 		search->next[find_id(search, looked[i])] = DT_NOEND;
-	for (size_t i = 0; i < deadlines.n; i++)
+	for (size_t i = 0; i < look.deadlines[0].n; i++)
 	{
-		int64		at = find_id(search, deadlines.ids[i]);
+		int64		at = find_id(search, look.deadlines[0].ids[i]);
 
 		if (at >= 0)
-			search->next[at] = Min(search->next[at], deadlines.instants[i]);
+			search->next[at] = Min(search->next[at], look.deadlines[0].instants[i]);
 	}
 	pfree(looked);
 }
@@ -185,7 +194,7 @@ step(Search *search, TimestampTz instant)
 	SegmentBitmap *due = due_at(search, instant);
 	SegmentBitmap *flipped;
 
-	look(search, due, instant, &flipped);
+	look_at(search, due, instant, &flipped);
 	/* the truth becomes the difference from what was true before */
 	segment_bitmap_and(flipped, due);
 	segment_bitmap_and(due, search->members);
@@ -277,7 +286,7 @@ find_flips(void *arg)
 	int			steps = 0;
 	TimestampTz instant;
 
-	look(search, search->subjects, search->item->standing->epoch.clock, &ignored);
+	look_at(search, search->subjects, search->item->standing->epoch.clock, &ignored);
 	segment_bitmap_free(ignored);
 	while ((instant = next_instant(search)) <= search->clock && steps++ < MAX_INSTANTS)
 	{

@@ -69,13 +69,11 @@
 #include "compat.h"
 #include "guc.h"
 #include "read/read.h"
+#include "refresh/ahead.h"
 #include "refresh/feed.h"
 #include "refresh/refresh.h"
 #include "refresh/work.h"
 #include "testing.h"
-
-/* Segments evaluated by one query: a query has at most 1,664 columns, and each may have two. */
-#define MAX_GROUP 500
 
 /* A failed segment is tried again at least this often. */
 #define MAX_RETRY_SECONDS INT64CONST(300)
@@ -193,110 +191,13 @@ find_level(SegmentWork *item, List *items)
 
 /* ---- evaluation ---- */
 
-static bool
-same_settings(const SegmentEntry *a, const SegmentEntry *b)
-{
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	if (list_length(a->settings) != list_length(b->settings))
-		return false;
-	forboth(lc, a->settings, lc2, b->settings)
-		if (strcmp(lfirst(lc), lfirst(lc2)) != 0)
-		return false;
-	return true;
-}
-
 /* Can these two be evaluated by one query? */
 static bool
 same_group(const SegmentWork *a, const SegmentWork *b)
 {
 	return a->level == b->level && a->full == b->full && a->windowed == b->windowed &&
 		a->standing->compiled->owner == b->standing->compiled->owner &&
-		same_settings(a->standing->entry, b->standing->entry);
-}
-
-/* ---- deadlines ---- */
-
-static bool
-reads_clock(const SegmentWork *item)
-{
-	ListCell   *lc;
-
-	foreach(lc, item->standing->closure)
-		if (((SegmentCompiled *) lfirst(lc))->readsClock)
-		return true;
-	return false;
-}
-
-/* Can the flips of an inner segment be evaluated along with the outer one's? */
-static bool
-flips_along(const SegmentWork *item, const SegmentCompiled *inner, const SegmentEntry *entry)
-{
-	return inner->owner == item->standing->compiled->owner && entry != NULL &&
-		same_settings(item->standing->entry, entry);
-}
-
-/* The segment with the flips of those it refers to, as far as one query can see them. */
-static SegmentCompiled *
-with_inner_flips(const SegmentWork *item)
-{
-	const SegmentStanding *standing = item->standing;
-	SegmentCompiled *copy = palloc(sizeof(SegmentCompiled));
-	ListCell   *lc;
-	ListCell   *lc2;
-	ListCell   *lc3;
-
-	*copy = *standing->compiled;
-	copy->flips = list_copy(copy->flips);
-	forboth(lc, standing->closure, lc2, standing->entries)
-	{
-		const SegmentCompiled *inner = lfirst(lc);
-
-		if (inner == standing->compiled || !flips_along(item, inner, lfirst(lc2)))
-			continue;
-		/* all refer to the same table, but may number it differently */
-		foreach(lc3, inner->flips)
-		{
-			Node	   *flip = copyObject(lfirst(lc3));
-
-			ChangeVarNodes(flip, inner->subjectVarno, copy->subjectVarno, 0);
-			copy->flips = lappend(copy->flips, flip);
-		}
-	}
-	return copy;
-}
-
-/*
- * What the query of the group could not tell of an item's deadlines: those of
- * inner segments of other owners, and the instant that is everybody's.
- */
-static void
-find_deadlines(SegmentWork *item, SegmentDeadlines *deadlines, const SegmentBitmap *subset, TimestampTz clock)
-{
-	const SegmentStanding *standing = item->standing;
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	item->due = DT_NOEND;
-	forboth(lc, standing->closure, lc2, standing->entries)
-	{
-		const SegmentCompiled *inner = lfirst(lc);
-		const SegmentEntry *entry = lfirst(lc2);
-
-		if (item->full || item->restart)
-		{
-			item->due = Min(item->due, segment_read_next_instant(inner, entry, clock));
-			if (inner->opaqueClock)
-				item->due = Min(item->due, segment_read_staleness_end(entry, clock));
-		}
-		if (inner != standing->compiled && inner->flips != NIL && !flips_along(item, inner, entry))
-		{
-			SegmentBitmap *ignored;
-
-			segment_read_evaluate(list_make1((void *) inner), entry, subset, clock, &ignored, deadlines);
-		}
-	}
+		segment_ahead_same_settings(a->standing->entry, b->standing->entry);
 }
 
 bool
@@ -336,62 +237,41 @@ segment_refresh_try(void (*what) (void *arg), void *arg, char **message)
 	return done;
 }
 
-/* What evaluate_together() works on: all items have the same owner and settings. */
-typedef struct Together
+/* Evaluate a group; false, with *message, when it fails.  blind: without its deadlines. */
+static bool
+try_evaluate(List *group, TimestampTz clock, bool blind, char **message)
 {
-	List	   *items;			/* of SegmentWork * */
-	TimestampTz clock;
-	SegmentBitmap **results;
-	SegmentDeadlines *deadlines;
-} Together;
-
-static void
-evaluate_together(void *arg)
-{
-	Together   *group = arg;
-	SegmentWork *first = linitial(group->items);
-	SegmentBitmap *subset = first->full ? NULL : segment_bitmap_create();
-	List	   *compiled = NIL;
-	bool		timed = false;
+	SegmentLook look = {.group = group,.at = clock,.blind = blind};
+	SegmentBitmap *subset = NULL;
 	ListCell   *lc;
-	int			i = 0;
 
-	foreach(lc, group->items)
+	if (!((SegmentWork *) linitial(group))->full)
 	{
-		SegmentWork *item = lfirst(lc);
-
-		compiled = lappend(compiled, with_inner_flips(item));
-		timed |= reads_clock(item);
-		if (subset != NULL)
-			segment_bitmap_or(subset, item->todo);
+		subset = segment_bitmap_create();
+		foreach(lc, group)
+			segment_bitmap_or(subset, ((SegmentWork *) lfirst(lc))->todo);
 	}
-	segment_read_evaluate(compiled, first->standing->entry, subset, group->clock, group->results,
-						  timed ? group->deadlines : NULL);
-	foreach(lc, group->items)
-		find_deadlines(lfirst(lc), &group->deadlines[i++], subset, group->clock);
+	look.subset = subset;
+	if (!segment_ahead_look(&look, message))
+		return false;
+	segment_ahead_take(&look);
+	return true;
 }
 
-/* Evaluate items in a subtransaction; false, with *message, when it fails. */
-static bool
-try_evaluate(List *items, TimestampTz clock, char **message)
+/*
+ * Evaluate a segment that failed.  Deadlines are computed of values that the
+ * condition may not have looked at: when it is only they that fail, the base is
+ * good, but for no later clock.
+ */
+static void
+evaluate_blindly(SegmentWork *item, TimestampTz clock, char *message)
 {
-	Together	group = {
-		.items = items,
-		.clock = clock,
-		.results = palloc(sizeof(SegmentBitmap *) * list_length(items)),
-		.deadlines = palloc0(sizeof(SegmentDeadlines) * list_length(items))
-	};
-	ListCell   *lc;
-	int			i = 0;
+	char	   *second;
 
-	if (!segment_refresh_try(evaluate_together, &group, message))
-		return false;
-	foreach(lc, items)
-	{
-		((SegmentWork *) lfirst(lc))->deadlines = group.deadlines[i];
-		((SegmentWork *) lfirst(lc))->truth = group.results[i++];
-	}
-	return true;
+	if (segment_ahead_reads_clock(item) && try_evaluate(list_make1(item), clock, true, &second))
+		item->remark = psprintf("every read evaluates everybody, as deadlines could not be computed: %s", message);
+	else
+		item->failure = message;
 }
 
 /* Evaluate a group; what fails together is tried one by one. */
@@ -404,10 +284,10 @@ evaluate_group(List *group, TimestampTz clock)
 	ListCell   *lc;
 
 	INSTR_TIME_SET_CURRENT(start);
-	if (!try_evaluate(group, clock, &message))
+	if (!try_evaluate(group, clock, false, &message))
 	{
 		if (list_length(group) == 1)
-			((SegmentWork *) linitial(group))->failure = message;
+			evaluate_blindly(linitial(group), clock, message);
 		else
 			foreach(lc, group)
 				evaluate_group(list_make1(lfirst(lc)), clock);
@@ -460,7 +340,7 @@ evaluate_level(List *rest, TimestampTz clock)
 		List	   *others = NIL;
 
 		foreach(lc, rest)
-			if (list_length(group) < MAX_GROUP && same_group(linitial(rest), lfirst(lc)))
+			if (list_length(group) < SEGMENT_MAX_GROUP && same_group(linitial(rest), lfirst(lc)))
 			group = lappend(group, lfirst(lc));
 		else
 			others = lappend(others, lfirst(lc));
@@ -496,18 +376,6 @@ evaluate_items(List *items, SegmentWindow window, TimestampTz clock)
 			if (((SegmentWork *) lfirst(lc))->level == level)
 			remember(lfirst(lc), window);
 	}
-}
-
-void
-segment_refresh_evaluate_at(const SegmentWork *item, const SegmentBitmap *subset, TimestampTz clock,
-							SegmentBitmap **truth, SegmentDeadlines *deadlines, TimestampTz *due)
-{
-	SegmentWork probe = *item;
-
-	probe.full = true;			/* asks for what is everybody's, too */
-	segment_read_evaluate(list_make1(with_inner_flips(&probe)), probe.standing->entry, subset, clock, truth, deadlines);
-	find_deadlines(&probe, deadlines, subset, clock);
-	*due = probe.due;
 }
 
 /* ---- writing ---- */
@@ -609,21 +477,14 @@ store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 		state->evaluated = item->full ? -1 : segment_bitmap_cardinality(item->todo);
 		state->cost = item->cost;
 	}
-	if (item->full || item->restart)
-		state->due = item->due;
+	state->due = item->due;
 	state->refreshedAt = clock;
-	state->message = NULL;
+	state->message = item->remark;
 	state->failures = 0;
 	state->retryAt = DT_NOBEGIN;
 	segment_state_put(state);
-	if (members != NULL && reads_clock(item))
-	{
-		/* those that were due and were not looked at are in the rest */
-		segment_deadline_delete(state->id, item->full || item->restart ? DT_NOEND : clock);
-		CommandCounterIncrement();	/* what was deleted is not to be found
-									 * again */
-		segment_deadline_store(state->id, &item->deadlines, clock);
-	}
+	if (members != NULL)
+		segment_ahead_store(item, clock);
 	return true;
 }
 
@@ -928,6 +789,7 @@ set_aside(List *items, const Round *round, TimestampTz clock)
 				kept = lappend(kept, item);
 		}
 		item->full = standing->full != FULL_NOT || round->rebuild;
+		item->due = item->full ? DT_NOEND : standing->state.due;
 	}
 	return kept;
 }
@@ -1001,6 +863,7 @@ move_forward(List *items, const Round *round, TimestampTz clock)
 	load_bases(items);
 	window = segment_refresh_divide(items, round->subject, round->budget, clock);
 	evaluate_items(items, window, clock);
+	segment_ahead_prepare(items, clock);
 	if (items == NIL || is_idle(items))
 		return false;
 	SEGMENT_STOP("evaluated");
@@ -1289,7 +1152,7 @@ due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 		case FULL_NOT:
 			if (!segment_bitmap_is_empty(standing->pending))
 				return now;
-			return Min(state->due, segment_deadline_next(standing->entry->id, standing->epoch.clock, GetActiveSnapshot()));
+			return Min(segment_ahead_due(standing, now), segment_deadline_next(standing->entry->id, standing->epoch.clock, GetActiveSnapshot()));
 		case FULL_FAILED:
 			return state->retryAt;
 		case FULL_EVERYBODY:

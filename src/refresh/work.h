@@ -31,9 +31,16 @@ typedef struct SegmentWork
 	SegmentBitmap *rest;		/* pending subjects left for later; NULL: none */
 	SegmentBitmap *truth;		/* what is to be stored; NULL until evaluated */
 	SegmentDeadlines deadlines; /* of the subjects evaluated */
-	TimestampTz due;			/* when everybody may change; known when full
-								 * or restart */
+	TimestampTz due;			/* when everybody may change */
+	/* ahead.c: */
+	List	   *steps;			/* of SegmentStage *: who differs at instants
+								 * evaluated ahead */
+	TimestampTz next;			/* the next instant that is everybody's; 0:
+								 * not looked for yet */
+	bool		spare;			/* one that lies before "due" was found */
+	bool		prepared;		/* nobody needs to be looked at ahead any more */
 	char	   *failure;		/* message, if evaluation failed */
+	char	   *remark;			/* message, if it succeeded but for something */
 	double		cost;			/* ms, its share */
 	struct SegmentChange *change;	/* what went into the feed; NULL: nothing */
 } SegmentWork;
@@ -52,13 +59,6 @@ typedef struct SegmentWindow
  * where nothing is left.
  */
 extern SegmentWindow segment_refresh_divide(List *items, Oid subject, int64 budget, TimestampTz clock);
-
-/*
- * refresh.c: For whom of a subset an item's condition holds at some clock, when
- * each may flip next (added to deadlines), and when everybody may (*due).
- */
-extern void segment_refresh_evaluate_at(const SegmentWork *item, const SegmentBitmap *subset, TimestampTz clock,
-										SegmentBitmap **truth, SegmentDeadlines *deadlines, TimestampTz *due);
 
 /*
  * Run something in a subtransaction; false, with *message, when it fails.

@@ -28,7 +28,7 @@ my %condition = (
 	german => "country = 'DE'",
 	recent => "(SELECT max(placed_at) FROM orders o WHERE o.customer_id = customers.id) > segment.clock('recent') - interval '2 seconds'",
 	average => '(SELECT count(*) FROM orders o WHERE o.customer_id = customers.id) > (SELECT count(*) / 500.0 FROM orders)');
-$condition{both} = "$condition{spender} AND $condition{german}";
+$condition{duo} = "$condition{spender} AND $condition{german}";
 
 # Where a refresh kills itself, in the order in which it comes there.
 my @points = qw(locked evaluated chunk_written epoch_written stored fed collected);
@@ -165,6 +165,7 @@ sub kill_one
 	{
 		my $point = pick(@points);
 		my $log = -s $ENV{SERVER_LOG};
+		$handle->do("LOAD 'segmentation'");		# which knows the setting
 		$handle->do("ALTER SYSTEM SET segmentation.stop = '$point'");
 		$handle->do('SELECT pg_reload_conf()');
 		my $died;
@@ -174,6 +175,7 @@ sub kill_one
 			last if $died = !eval { $handle->do('SELECT 1') };
 		}
 		$handle = connect_when_up(60) or return 'nobody';
+		$handle->do("LOAD 'segmentation'");
 		$handle->do('ALTER SYSTEM RESET segmentation.stop');
 		$handle->do('SELECT pg_reload_conf()');
 		ok($died, "no refresh came to $point");
@@ -209,7 +211,7 @@ sub setup
 		q{DO LANGUAGE segment $$
 			CREATE SEGMENT spender ON customers WHERE sum(orders.amount) > 300;
 			CREATE SEGMENT german ON customers WHERE country = 'DE';
-			CREATE SEGMENT both AS spender & german;
+			CREATE SEGMENT duo AS spender & german;
 			CREATE SEGMENT recent ON customers WHERE max(orders.placed_at) > now() - interval '2 seconds';
 			CREATE SEGMENT average ON customers WHERE count(orders) > (SELECT count(*) / 500.0 FROM orders)
 		$$});

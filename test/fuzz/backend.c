@@ -44,6 +44,7 @@ static int	sqlstate;
 static MemoryContextData the_context = {.type = T_AllocSetContext};
 static MemoryContextData top_context = {.type = T_AllocSetContext};
 MemoryContext CurrentMemoryContext = &the_context;
+int			work_mem = 4096;
 MemoryContext TopMemoryContext = &top_context;
 volatile sig_atomic_t InterruptPending = 0;
 SegmentCRoaring croaring;
@@ -240,6 +241,12 @@ ProcessInterrupts(void)
 {
 }
 
+Size
+MemoryContextMemAllocated(MemoryContext context, bool recurse)
+{
+	return 0;
+}
+
 /* Values are never toasted here. */
 struct varlena *
 segment_stored_fetch(Datum datum)
@@ -291,11 +298,9 @@ segment_stored_damaged(const char *reason, size_t where)
 }
 
 void
-segment_stored_read(SegmentStored *stored, char *to, size_t offset, size_t n)
+segment_stored_read_table(SegmentStored *stored, char *to, size_t offset, size_t n)
 {
-	if (offset > stored->size || n > stored->size - offset)
-		segment_stored_damaged("unexpected end", stored->size);
-	memcpy(to, stored->bytes + offset, n);
+	abort();
 }
 
 /* Text */

@@ -11,7 +11,7 @@ use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('feed');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = on\nrestart_after_crash = off");
+$node->append_conf('postgresql.conf', "segmentation.worker = off\nfsync = on\nrestart_after_crash = off");
 $node->start;
 my $dir = $node->basedir;
 
@@ -146,5 +146,12 @@ for my $round (1 .. 3)
 		'', "and none twice, as work and acknowledgement are one, after kill $round");
 	cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM delivered'), '>', 6, "there were changes by kill $round");
 }
+# ---- by the worker ----
+
+$node->safe_psql('shop', "UPDATE customers SET country = 'PL' WHERE id = 7; SELECT segment.refresh(); TRUNCATE outbox");
+$node->safe_psql('shop', 'ALTER DATABASE shop SET segmentation.worker = on');
+$node->safe_psql('shop', "UPDATE customers SET country = 'DE' WHERE id = 7");
+ok($node->poll_query_until('shop', "SELECT count(*) = 1 FROM outbox WHERE ids::text = '{7}' AND note = 'hello'"), 'the worker calls hooks');
+is($node->safe_psql('shop', "SELECT entered FROM segment.changes('german') ORDER BY number DESC LIMIT 1"), '{7}', 'and fills the feed');
 $node->stop;
 done_testing();

@@ -59,9 +59,9 @@ DECLARE
     theirs_there boolean := to_regtype('roaringbitmap') IS NOT NULL;
 BEGIN
     DROP TABLE IF EXISTS ours_t, theirs_t, shuffled, as_text, ids8, ids4;
-    EXECUTE format('CREATE TEMP TABLE ours_t AS SELECT k, bytes::segment.bitmap AS b, bytes FROM bench_input WHERE shape = %L ORDER BY k', the_shape);
+    EXECUTE format('CREATE UNLOGGED TABLE ours_t AS SELECT k, bytes::segment.bitmap AS b, bytes FROM bench_input WHERE shape = %L ORDER BY k', the_shape);
     IF theirs_there THEN
-        EXECUTE format('CREATE TEMP TABLE theirs_t AS SELECT k, bytes::roaringbitmap AS b, bytes FROM bench_input WHERE shape = %L ORDER BY k', the_shape);
+        EXECUTE format('CREATE UNLOGGED TABLE theirs_t AS SELECT k, bytes::roaringbitmap AS b, bytes FROM bench_input WHERE shape = %L ORDER BY k', the_shape);
         PERFORM set_config('roaringbitmap.output_format', 'array', true);
     END IF;
     CREATE TEMP TABLE shuffled AS SELECT id FROM ours_t x, segment.ids(x.b) id WHERE k = 0 ORDER BY hashint8(id) LIMIT 1000000;

@@ -90,10 +90,27 @@ sub moved
 		[ 1, '({now} - ' . $i . ')' . pick('::timestamp', '::date') ]);
 }
 
+# Comparisons below CASE and COALESCE, some of which fail where they are not to be looked at.
+sub branches
+{
+	my ($case, $table, $p) = @_;
+	my $column = pick(grep { !$_->[2] } @{ $columns{$table} });
+	my $c = "$p$column->[0]";
+	my ($one, $two, $three) = map { comparison($case, $table, $p, 1) } 1 .. 3;
+	my $n = between(0, 9);
+	return weighted(
+		[ 3, "CASE $c" . "::date WHEN {today} THEN true WHEN {today} - " . between(1, 3) . " THEN $one ELSE $two END" ],
+		[ 2, "CASE ${p}n WHEN $n THEN $one WHEN 4 THEN NOT ($two) ELSE $three END" ],
+		[ 2, "CASE WHEN $one THEN $two ELSE $three END" ],
+		[ 4, "CASE WHEN ${p}n < $n THEN $one WHEN ${p}n <> 0 THEN $c + interval '6 days' / ${p}n " . op() . " {now} ELSE $two END" ],
+		[ 2, "coalesce(nullif(${p}n, 0) > $n, interval '1 day' / (${p}n + 1) < {now} - $p" . (grep { $_->[1] ne 'date' } @{ $columns{$table} })[0][0] . ')' ]);
+}
+
 # One comparison of a row of $table (columns are prefixed $p) with the clock.
 sub comparison
 {
-	my ($case, $table, $p) = @_;
+	my ($case, $table, $p, $plain) = @_;
+	return branches($case, $table, $p) if !$plain && chance(8);
 	my @columns = @{ $columns{$table} };
 	my $column = pick(@columns);
 	my ($c, $type, $infinite) = ("$p$column->[0]", $column->[1], $column->[2]);
@@ -176,6 +193,8 @@ sub aggregate
 	my ($call, $rest) = @{ weighted(
 		[ 8, [ "count($table) FILTER (WHERE $w)", op() . " $number" ] ],
 		[ 3, [ "count(*) FILTER (WHERE $w)", op() . " $number" ] ],
+		[ 2, [ "count($c) FILTER (WHERE $w)", 'BETWEEN ' . ($number - 1) . ' AND ' . ($number + below(3)) ] ],
+		[ 1, [ "count(DISTINCT $c) FILTER (WHERE $w)", op() . " $number" ] ],
 		[ 4, [ "sum(CASE WHEN $w THEN $table.n ELSE 0 END)", op() . ' ' . between(0, 12) ] ],
 		[ 3, [ "bool_or($w)", pick('', 'IS NOT TRUE', 'IS NULL') ] ],
 		[ 2, [ "bool_and($w)", '' ] ],
@@ -208,6 +227,9 @@ sub subquery
 		[ 2, "id IN (SELECT r.customer_id $from WHERE $w GROUP BY r.customer_id HAVING count(*) >= 2)" ],
 		[ 2, "(SELECT max($c) $from WHERE $tie AND ($w)) " . op() . ' ' . moved($case, $table, $i) ],
 		[ 2, "(SELECT count(*) $from WHERE $tie AND ($w)) > " . below(3) ],
+		[ 2, below(5) . ' ' . op() . " (SELECT count(*) FILTER (WHERE r.n > 1) $from WHERE $tie AND ($w))" ],
+		[ 2, "EXISTS (WITH w AS (SELECT * $from WHERE $w) SELECT 1 FROM w WHERE w.customer_id = customers.id)" ],
+		[ 1, "(WITH w AS (SELECT r.customer_id, r.n $from WHERE $w), v AS (SELECT w.n FROM w WHERE w.customer_id = customers.id) SELECT count(*) FROM v) >= " . below(3) ],
 		[ 2, "(SELECT s.n FROM $table s WHERE s.customer_id = customers.id AND EXISTS (SELECT 1 $from WHERE r.id = s.id AND ($w)) ORDER BY s.id LIMIT 1) >= 2" ],
 		[ 2, "EXISTS (SELECT 1 FROM (SELECT * $from WHERE $w) t WHERE t.customer_id = customers.id)" ],
 		[ 1, "EXISTS (SELECT 1 $from JOIN orders o ON o.customer_id = r.customer_id AND o.placed_at > {now} - $i WHERE $tie AND ($w))" ],
@@ -223,6 +245,14 @@ sub random_condition
 {
 	my ($case, $depth) = @_;
 	$depth //= 0;
+	if ($case->{calendar} && !$case->{exact_only} && !$depth && chance(70))
+	{
+		# what changes for everybody, with what changes for some
+		my $calendar = calendar($case, 'customers', '');
+		my @other = random_condition($case, 2);
+		my $join = pick('AND', 'OR', 'AND NOT', 'OR NOT');
+		return ("($calendar) $join ($other[0])", "($calendar) $join ($other[1])");
+	}
 	if ($depth < 2 && chance($depth ? 20 : 35))
 	{
 		my @one = random_condition($case, $depth + 1);
