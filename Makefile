@@ -6,7 +6,7 @@
 #   make soak               the random and the real-data tests for long: SOAK=minutes
 #   make lint               house checks, under 10 seconds
 #   make indent             indents src/ as make lint wants it
-#   make bench              the figures of test/bench; SCALE=0.1 for a tenth of the data
+#   make bench              the figures of test/bench; SCALE=0.1 for a tenth of the data, BENCH=refresh|soak|freshness for others
 #   make setup              install what is missing for all of these (Debian, as root or with sudo)
 #
 # Against a server that is running and has the extension installed:
@@ -128,6 +128,6 @@ indent:
 	@FIX=1 $(srcdir)/test/lint/lint
 
 bench:
-	@$(srcdir)/test/bench/bench
+	@$(srcdir)/test/bench/$(or $(BENCH),bench)
 
 .PHONY: all install installdirs uninstall installcheck prove_installcheck clean roaring-version setup demo test soak lint indent bench

@@ -2,12 +2,14 @@
 
 -- One row per statement and captured key: "transaction xid touched the rows of source with these values of column key".
 -- keys NULL is everybody that reads the source by that key, with key -1 everybody that reads it at all; key + 16384 says besides that who reads it by no key
--- (key 0) is touched.  n counts the rows of a transaction:
+-- (key 0) is touched.  columns are those of the captured ones that an UPDATE has changed, a bit each; NULL is all: an INSERT or DELETE, say.
+-- n counts the rows of a transaction:
 -- with it there is a primary key (so the table can be published) without a sequence.  Appended by writers, deleted by refreshes, never updated.
 CREATE TABLE segment.invalidation (
 	xid xid8 NOT NULL,
 	n integer NOT NULL,
 	source oid NOT NULL,
+	columns bigint,
 	key smallint NOT NULL,
 	keys segment.bitmap,
 	PRIMARY KEY (xid, n)

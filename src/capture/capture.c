@@ -18,6 +18,9 @@
  *   they pair the versions of one row does not matter: dropping pairs that are
  *   equal in key and relevant columns leaves the difference of the two multisets
  *   as it was.  Equal means the same bytes (after detoasting), never "=".
+ * - Which columns an UPDATE has changed, in any pair, is written beside the keys:
+ *	 who reads none of them is not touched.  By the same argument: where no pair
+ *	 differs in the key and these columns, their multisets are equal.
  * - Nothing relevant changed: nothing is written, no transaction id is taken.
  *
  * Locks: none on sources, beyond what the statement holds.
@@ -79,6 +82,7 @@ typedef struct Watch
 								 * possible */
 	int			ncolumns;
 	AttrNumber *columns;		/* to compare, all within the tuple descriptor */
+	int64		mask;			/* their bits */
 } Watch;
 
 /*
@@ -102,6 +106,7 @@ typedef struct Program
 typedef struct Touched
 {
 	bool		everybody;
+	int64		columns;		/* bits of those that changed */
 	int			nkeys;			/* in keys[] */
 	int			maxkeys;
 	int64	   *keys;			/* few[], or palloc'd */
@@ -117,7 +122,7 @@ typedef struct Walk
 	const Program *program;
 	TupleDesc	desc;
 	Touched    *touched;		/* one per watch */
-	int			open;			/* watches that are not yet "everybody" */
+	int			open;			/* watches that there is more to learn for */
 	MemoryContext detoast;		/* NULL until a value needs detoasting */
 } Walk;
 
@@ -184,7 +189,10 @@ watch_columns(Watch *watch, const Bitmapset *columns, TupleDesc desc)
 		if (attribute->attgenerated == GENERATED_WHEN_READ)
 			watch->always = true;
 		else if (!attribute->attisdropped)
+		{
 			watch->columns[watch->ncolumns++] = column;
+			watch->mask |= SEGMENT_COLUMN_BIT(column);
+		}
 	}
 }
 
@@ -297,10 +305,18 @@ find_program(Relation source, const Trigger *trigger)
 
 /* ---- touched keys ---- */
 
+/* Nothing that comes can add to this: everybody, for all columns. */
+static inline bool
+is_closed(const Touched *touched)
+{
+	return touched->everybody && touched->columns == SEGMENT_ALL_COLUMNS;
+}
+
 static void
 touch_everybody(Walk *walk, Touched *touched)
 {
 	touched->everybody = true;
+	touched->columns = SEGMENT_ALL_COLUMNS;
 	walk->open--;
 	if (touched->set != NULL)
 		segment_bitmap_free(touched->set);
@@ -393,17 +409,26 @@ touch_key(Walk *walk, Touched *touched, int64 key)
 	touched->keys[touched->nkeys++] = key;
 }
 
+/* A row counts for a watch without keys: that is everybody, but which columns is still of interest. */
+static inline void
+touch_keyless(Walk *walk, const Watch *watch, Touched *touched)
+{
+	touched->everybody = true;
+	if ((touched->columns & watch->mask) == watch->mask)
+		touch_everybody(walk, touched);
+}
+
 /* The row in this slot (deformed) counts for this watch. */
 static inline void
 touch_row(Walk *walk, const Watch *watch, Touched *touched, const TupleTableSlot *slot)
 {
 	Datum		value;
 
-	if (touched->everybody)
+	if (is_closed(touched))
 		return;
 	if (!OidIsValid(watch->keyType))
 	{
-		touch_everybody(walk, touched);
+		touch_keyless(walk, watch, touched);
 		return;
 	}
 	if (slot->tts_isnull[watch->key - 1])
@@ -458,15 +483,24 @@ same_column(Walk *walk, AttrNumber column, const TupleTableSlot *a, const TupleT
 	return same_detoasted(walk, left, right);
 }
 
-static inline bool
-same_row(Walk *walk, const Watch *watch, const TupleTableSlot *a, const TupleTableSlot *b)
+/* The columns of a watch in which two slots differ, of those that are known to only one of many. */
+static inline int64
+changed_columns(Walk *walk, const Watch *watch, const TupleTableSlot *a, const TupleTableSlot *b, int64 known)
 {
+	int64		changed = 0;
+
 	if (watch->always)
-		return false;
+		return SEGMENT_ALL_COLUMNS;
 	for (int i = 0; i < watch->ncolumns - SEGMENT_MUTANT("lossy_filter"); i++)
-		if (!same_column(walk, watch->columns[i], a, b))
-			return false;
-	return true;
+	{
+		int64		bit = SEGMENT_COLUMN_BIT(watch->columns[i]);
+
+		if ((changed == 0 || (known & bit) == 0) && !same_column(walk, watch->columns[i], a, b))
+			changed |= bit;
+		if (changed != 0 && SEGMENT_MUTANT("first_column"))
+			break;
+	}
+	return changed;
 }
 
 /* One row came or went, or (both slots) changed; a slot may be NULL. */
@@ -486,11 +520,15 @@ touch_change(Walk *walk, TupleTableSlot *before, TupleTableSlot *after)
 	{
 		const Watch *watch = &program->watches[i];
 		Touched    *touched = &walk->touched[i];
+		int64		changed = SEGMENT_ALL_COLUMNS;
 
-		if (touched->everybody)
+		if (is_closed(touched))
 			continue;
-		if (before != NULL && after != NULL && same_row(walk, watch, before, after))
+		if (before != NULL && after != NULL)
+			changed = changed_columns(walk, watch, before, after, touched->columns);
+		if (changed == 0)
 			continue;
+		touched->columns |= changed;
 		if (before != NULL && !(SEGMENT_MUTANT("no_old_image") && after != NULL))
 			touch_row(walk, watch, touched, before);
 		if (after != NULL)
@@ -513,6 +551,7 @@ begin_walk(Walk *walk, const Program *program, Relation source)
 		Touched    *touched = &walk->touched[i];
 
 		touched->everybody = false;
+		touched->columns = 0;
 		touched->nkeys = 0;
 		touched->maxkeys = lengthof(touched->few);
 		touched->keys = touched->few;
@@ -570,13 +609,20 @@ walk_tables(Walk *walk, Tuplestorestate *oldtable, Tuplestorestate *newtable)
 	end_table(newtable, newslot);
 }
 
-/* Write what one watch saw; "also" is SEGMENT_ALSO_KEYLESS or 0. */
+/* Write what one watch saw, and the one without a key (NULL: nothing) in the same row. */
 static void
-record_touched(Touched *touched, Oid relid, AttrNumber key, AttrNumber also)
+record_touched(Touched *touched, const Touched *keyless, Oid relid, AttrNumber key)
 {
+	int64		columns = touched->columns;
+
+	if (keyless != NULL)
+	{
+		key |= SEGMENT_ALSO_KEYLESS;
+		columns |= keyless->columns;
+	}
 	if (touched->everybody)
 	{
-		segment_capture_record(relid, key | also, (Datum) 0, true);
+		segment_capture_record(relid, key, columns, (Datum) 0, true);
 		return;
 	}
 	if (touched->nkeys > lengthof(touched->few))
@@ -584,7 +630,7 @@ record_touched(Touched *touched, Oid relid, AttrNumber key, AttrNumber also)
 	flush_keys(touched);
 	if (touched->added > lengthof(touched->few))
 		segment_bitmap_optimize(touched->set);
-	segment_capture_record(relid, key | also, segment_bitmap_to_datum(touched->set), false);
+	segment_capture_record(relid, key, columns, segment_bitmap_to_datum(touched->set), false);
 	segment_bitmap_free(touched->set);
 }
 
@@ -597,26 +643,24 @@ static void
 record_walk(Walk *walk, Oid relid)
 {
 	Touched    *keyless = NULL;
-	AttrNumber	also;
 
 	for (int i = 0; i < walk->program->nwatches; i++)
 		if (walk->program->watches[i].key == 0 && walk->touched[i].everybody)
 			keyless = &walk->touched[i];
-	also = keyless != NULL ? SEGMENT_ALSO_KEYLESS : 0;
 	for (int i = 0; i < walk->program->nwatches; i++)
 	{
 		AttrNumber	key = walk->program->watches[i].key;
 		Touched    *touched = &walk->touched[i];
 
-		/* a key that could not be read is -1: no room there for a flag */
 		if (key == 0 || (!touched->everybody && touched->nkeys == 0 && touched->set == NULL))
 			continue;
-		record_touched(touched, relid, key, key > 0 ? also : 0);
+		/* a key that could not be read is -1: no room there for a flag */
+		record_touched(touched, key > 0 ? keyless : NULL, relid, key);
 		if (key > 0)
-			also = 0;
+			keyless = NULL;
 	}
-	if (also != 0)
-		record_touched(keyless, relid, 0, 0);
+	if (keyless != NULL)
+		record_touched(keyless, NULL, relid, 0);
 }
 
 static void

@@ -63,6 +63,14 @@ extern bool segment_capture_narrow(Oid relid, List *captures);
  */
 #define SEGMENT_ALSO_KEYLESS 0x4000
 
+/*
+ * The "columns" of a row: those that an UPDATE has changed, of those that are
+ * captured.  Columns 63 apart share a bit, which is harmless.  What an INSERT or
+ * DELETE does, or what cannot be told, concerns all: NULL in the table.
+ */
+#define SEGMENT_ALL_COLUMNS INT64CONST(-1)
+#define SEGMENT_COLUMN_BIT(attno) (INT64CONST(1) << (((attno) - 1) % 63))
+
 /* Record "everybody" for a source (SEGMENT_WHOLE_SOURCE), in the current transaction. */
 extern void segment_capture_touch_all(Oid relid);
 

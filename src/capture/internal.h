@@ -37,8 +37,8 @@ extern int	segment_capture_count(Oid relid);
 
 /* record.c: rows of segment.invalidation */
 
-/* Append one row; keys is a segment.bitmap, ignored with everybody. */
-extern void segment_capture_record(Oid relid, AttrNumber key, Datum keys, bool everybody);
+/* Append one row; columns is a set of columns, keys is a segment.bitmap, ignored with everybody. */
+extern void segment_capture_record(Oid relid, AttrNumber key, int64 columns, Datum keys, bool everybody);
 
 /* flight.c: the statements that this backend is running on sources */
 

@@ -47,6 +47,7 @@ enum
 	COLUMN_XID,
 	COLUMN_N,
 	COLUMN_SOURCE,
+	COLUMN_COLUMNS,
 	COLUMN_KEY,
 	COLUMN_KEYS,
 	COLUMNS
@@ -152,7 +153,7 @@ insert_into_index(Relation table, Oid indexId, HeapTuple tuple,
 }
 
 void
-segment_capture_record(Oid relid, AttrNumber key, Datum keys, bool everybody)
+segment_capture_record(Oid relid, AttrNumber key, int64 columns, Datum keys, bool everybody)
 {
 	Relation	table = table_open(table_id(), RowExclusiveLock);
 	FullTransactionId xid = GetTopFullTransactionId();
@@ -165,6 +166,8 @@ segment_capture_record(Oid relid, AttrNumber key, Datum keys, bool everybody)
 	row[COLUMN_XID] = FullTransactionIdGetDatum(xid);
 	row[COLUMN_N] = Int32GetDatum(next_number(xid));
 	row[COLUMN_SOURCE] = ObjectIdGetDatum(relid);
+	row[COLUMN_COLUMNS] = Int64GetDatum(columns);
+	nulls[COLUMN_COLUMNS] = columns == SEGMENT_ALL_COLUMNS;
 	row[COLUMN_KEY] = Int16GetDatum(key);
 	row[COLUMN_KEYS] = keys;
 	nulls[COLUMN_KEYS] = everybody;
@@ -185,5 +188,5 @@ segment_capture_record(Oid relid, AttrNumber key, Datum keys, bool everybody)
 void
 segment_capture_touch_all(Oid relid)
 {
-	segment_capture_record(relid, SEGMENT_WHOLE_SOURCE, (Datum) 0, true);
+	segment_capture_record(relid, SEGMENT_WHOLE_SOURCE, SEGMENT_ALL_COLUMNS, (Datum) 0, true);
 }

@@ -9,6 +9,9 @@
  * transaction counts as not visible: what it wrote after its evaluation is
  * then not lost.
  *
+ * Many segments ask the same of the log: the keys of one column that are not in
+ * one epoch.  So the log remembers the answers.
+ *
  * Keys recorded at a source become subject ids by following the source's
  * steps, under the reader's snapshot, as the segment's owner.  A link that has
  * changed since is itself in the log, with both its ends.
@@ -48,21 +51,23 @@ segment_pending_load(FullTransactionId from, Snapshot snapshot)
 	HeapTuple	tuple;
 
 	log->from = from;
+	log->context = CurrentMemoryContext;
 	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_XID8GE, FullTransactionIdGetDatum(from));
 	index = index_open(segment_table_index(table), AccessShareLock);
 	scan = systable_beginscan_ordered(table, index, snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
 		SegmentLogRow *row = palloc0(sizeof(SegmentLogRow));
-		Datum		values[5];
-		bool		nulls[5];
+		Datum		values[6];
+		bool		nulls[6];
 
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, RelationGetDescr(table), values, nulls);
 		row->xid = DatumGetFullTransactionId(values[0]);
 		row->source = DatumGetObjectId(values[2]);
-		row->key = DatumGetInt16(values[3]);
-		row->keys = nulls[4] ? NULL : segment_bitmap_from_datum(values[4]);
+		row->columns = nulls[3] ? SEGMENT_ALL_COLUMNS : DatumGetInt64(values[3]);
+		row->key = DatumGetInt16(values[4]);
+		row->keys = nulls[5] ? NULL : segment_bitmap_from_datum(values[5]);
 		row->keyless = row->key == 0;
 		if (row->key > 0 && (row->key & SEGMENT_ALSO_KEYLESS) != 0)
 		{
@@ -129,7 +134,7 @@ follow_step(const SegmentStep *step, const SegmentBitmap *ids)
 /* The subjects that these keys of a source mean, added to pending. */
 static void
 add_subjects(const SegmentCompiled *compiled, const SegmentEntry *entry, const SegmentSource *source,
-			 SegmentBitmap *keys, SegmentBitmap *pending)
+			 const SegmentBitmap *keys, SegmentBitmap *pending)
 {
 	SegmentGuard guard;
 	ListCell   *lc;
@@ -144,42 +149,167 @@ add_subjects(const SegmentCompiled *compiled, const SegmentEntry *entry, const S
 	segment_bitmap_or(pending, keys);
 }
 
-/* Does a row of the log speak of this way of reading the source? */
-static bool
-concerns(const SegmentLogRow *row, const SegmentSource *source)
+/* A way of reading a source: by a key, these columns. */
+typedef struct Interest
 {
+	Oid			source;
+	AttrNumber	key;
+	int64		columns;
+} Interest;
+
+static Interest
+interest_of(const SegmentSource *source)
+{
+	Interest	interest = {source->relid, source->key, 0};
+	int			column = -1;
+
+	while ((column = bms_next_member(source->columns, column)) >= 0)
+		interest.columns |= SEGMENT_COLUMN_BIT(column);
+	/* who belongs to whom is read in any case */
+	if (source->key > 0)
+		interest.columns |= SEGMENT_COLUMN_BIT(source->key);
+	return interest;
+}
+
+static bool
+concerns(const SegmentLogRow *row, const Interest *interest)
+{
+	if (row->source != interest->source)
+		return false;
 	if (row->key == SEGMENT_WHOLE_SOURCE)
 		return true;
-	return source->key == 0 ? row->keyless : row->key == source->key;
+	if (row->columns != SEGMENT_ALL_COLUMNS && (row->columns & interest->columns) == 0)
+		return false;
+	return interest->key == 0 ? row->keyless : row->key == interest->key;
+}
+
+/* The keys of a way of reading a source, of all rows that are not visible in an epoch. */
+typedef struct KeyUnion
+{
+	int64		epoch;
+	FullTransactionId epochXid;
+	Interest	interest;
+	bool		everybody;
+	SegmentBitmap *keys;		/* NULL: none */
+} KeyUnion;
+
+/* Keys on their way into a set: one row of the log has one key, mostly, and a set takes many at a time. */
+typedef struct KeyList
+{
+	int64	   *ids;
+	size_t		n;
+	size_t		room;
+} KeyList;
+
+#define FEW_KEYS 64
+
+static void
+add_keys(KeyUnion *all, KeyList *list, const SegmentBitmap *keys)
+{
+	int64		n = segment_bitmap_cardinality(keys);
+
+	if (n > FEW_KEYS)
+	{
+		segment_bitmap_or(all->keys, keys);
+		return;
+	}
+	if (list->n + n > list->room)
+	{
+		list->room = Max(1024, list->room * 2);
+		list->ids = list->ids ? repalloc_huge(list->ids, list->room * sizeof(int64)) : palloc(list->room * sizeof(int64));
+	}
+	if (n == 1)
+		list->ids[list->n++] = segment_bitmap_min(keys);
+	else if (n > 1)
+	{
+		size_t		count;
+		int64	   *ids = segment_bitmap_ids(keys, &count);
+
+		memcpy(list->ids + list->n, ids, count * sizeof(int64));
+		list->n += count;
+		pfree(ids);
+	}
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+static void
+unite_rows(KeyUnion *all, const SegmentLog *log, const SegmentEpoch *epoch)
+{
+	KeyList		list = {NULL, 0, 0};
+	ListCell   *lc;
+
+	foreach(lc, log->rows)
+	{
+		SegmentLogRow *row = lfirst(lc);
+
+		if (!concerns(row, &all->interest) ||
+			FullTransactionIdPrecedes(row->xid, epoch->xmin) || visible_in(epoch, row->xid))
+			continue;
+		if (row->keys == NULL || all->interest.key == 0)
+		{
+			all->everybody = true;
+			return;
+		}
+		if (all->keys == NULL)
+			all->keys = segment_bitmap_create();
+		add_keys(all, &list, row->keys);
+	}
+	if (list.n == 0)
+		return;
+	qsort(list.ids, list.n, sizeof(int64), compare_ids);
+	segment_bitmap_add_many(all->keys, list.ids, list.n);
+	pfree(list.ids);
+}
+
+static const KeyUnion *
+find_union(SegmentLog *log, Interest interest, const SegmentEpoch *epoch)
+{
+	KeyUnion   *all;
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach(lc, log->unions)
+	{
+		all = lfirst(lc);
+		if (all->interest.source == interest.source && all->interest.key == interest.key &&
+			all->interest.columns == interest.columns &&
+			all->epoch == epoch->id && FullTransactionIdEquals(all->epochXid, epoch->xid))
+			return all;
+	}
+	old = MemoryContextSwitchTo(log->context);
+	all = palloc0(sizeof(KeyUnion));
+	all->epoch = epoch->id;
+	all->epochXid = epoch->xid;
+	all->interest = interest;
+	unite_rows(all, log, epoch);
+	log->unions = lappend(log->unions, all);
+	MemoryContextSwitchTo(old);
+	return all;
 }
 
 bool
 segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *entry,
-						const SegmentLog *log, const SegmentEpoch *epoch, SegmentBitmap *pending)
+						SegmentLog *log, const SegmentEpoch *epoch, SegmentBitmap *pending)
 {
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, compiled->sources)
 	{
 		SegmentSource *source = lfirst(lc);
-		SegmentBitmap *keys = NULL;
+		const KeyUnion *all = find_union(log, interest_of(source), epoch);
 
-		foreach(lc2, log->rows)
-		{
-			SegmentLogRow *row = lfirst(lc2);
-
-			if (row->source != source->relid || !concerns(row, source) ||
-				FullTransactionIdPrecedes(row->xid, epoch->xmin) || visible_in(epoch, row->xid))
-				continue;
-			if (row->keys == NULL || source->key == 0)
-				return false;
-			if (keys == NULL)
-				keys = segment_bitmap_create();
-			segment_bitmap_or(keys, row->keys);
-		}
-		if (keys != NULL)
-			add_subjects(compiled, entry, source, keys, pending);
+		if (all->everybody)
+			return false;
+		if (all->keys != NULL)
+			add_subjects(compiled, entry, source, all->keys, pending);
 	}
 	return true;
 }

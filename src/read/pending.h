@@ -20,6 +20,8 @@ typedef struct SegmentLog
 {
 	FullTransactionId from;		/* rows below are not here */
 	List	   *rows;			/* of SegmentLogRow *, by transaction id */
+	List	   *unions;			/* what was asked of them so far, see pending.c */
+	MemoryContext context;		/* of all that */
 } SegmentLog;
 
 typedef struct SegmentLogRow
@@ -27,6 +29,7 @@ typedef struct SegmentLogRow
 	FullTransactionId xid;
 	Oid			source;
 	AttrNumber	key;
+	int64		columns;		/* bits of those that changed */
 	bool		keyless;		/* touches everybody for captures of key 0 */
 	SegmentBitmap *keys;		/* NULL: everybody */
 } SegmentLogRow;
@@ -39,7 +42,7 @@ extern SegmentLog *segment_pending_load(FullTransactionId from, Snapshot snapsho
  * rows of the log that are not visible in the epoch.  False: everybody.
  */
 extern bool segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *entry,
-									const SegmentLog *log, const SegmentEpoch *epoch,
+									SegmentLog *log, const SegmentEpoch *epoch,
 									SegmentBitmap *pending);
 
 #endif							/* SEGMENT_PENDING_H */
