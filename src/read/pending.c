@@ -161,9 +161,9 @@ static Interest
 interest_of(const SegmentSource *source)
 {
 	Interest	interest = {source->relid, source->key, 0};
-	int			column = -1;
+	int			column = 0;
 
-	while ((column = bms_next_member(source->columns, column)) >= 0)
+	while ((column = bms_next_member(source->columns, column)) > 0)
 		interest.columns |= SEGMENT_COLUMN_BIT(column);
 	/* who belongs to whom is read in any case */
 	if (source->key > 0)

@@ -52,6 +52,46 @@ typedef struct SegmentWindow
 	int64		last;
 } SegmentWindow;
 
+/* What is refreshed in one transaction: segments of one subject table. */
+typedef struct SegmentRound
+{
+	Oid			subject;
+	List	   *viewIds;
+	int64		budget;			/* subjects to evaluate; 0: no limit */
+	bool		automatic;		/* by the worker: what failed has to wait */
+	bool		rebuild;		/* whatever is stored is worth nothing */
+} SegmentRound;
+
+/* refresh.c: Refresh; true when more is left for another transaction. */
+extern bool segment_refresh_round(const SegmentRound *round);
+
+/*
+ * schedule.c: When those of these segments (SegmentStanding *) that have a base,
+ * but are pending as a whole, are to be refreshed automatically: all at once,
+ * since some may refer to others.
+ */
+extern TimestampTz segment_refresh_pace(List *standings);
+
+/*
+ * evaluate.c: Find out the truth of what each item is to evaluate, level by
+ * level, or its failure.  Ids outside the window are not known to others.
+ */
+extern void segment_refresh_evaluate(List *items, SegmentWindow window, TimestampTz clock);
+
+/*
+ * store.c: The epoch that all of these items, and no others, have now, to be
+ * moved on; or a new one.  Write an item down with it, if it has to change;
+ * or that its base is worth nothing (status: SEGMENT_UNBUILT or _FAILED).  Is
+ * there nothing to write at all?
+ */
+extern SegmentEpoch *segment_refresh_choose_epoch(List *items);
+extern void segment_refresh_store_built(SegmentWork *item, int64 epoch, TimestampTz clock);
+extern void segment_refresh_store_unbuilt(SegmentWork *item, char status, const char *message, TimestampTz clock);
+extern bool segment_refresh_is_idle(List *items);
+
+/* garbage.c: Delete invalidations, and epochs without users. */
+extern void segment_refresh_collect_garbage(void);
+
 /*
  * budget.c: Divide what is pending into what this step evaluates and what is
  * left.  budget: subjects, 0 for no limit.  The items are of one subject table,

@@ -1,0 +1,305 @@
+/*-------------------------------------------------------------------------
+ *
+ * schedule.c
+ *		What to refresh, and when.
+ *
+ * A round is what is refreshed in one transaction: segments of one subject table.
+ * Users name segments, or mean all that they own; the worker asks which subject
+ * tables have something to do, and when the next will.
+ *
+ * Locks: ACCESS SHARE on the views of a round, before its refresh lock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "bitmap/bitmap.h"
+#include "catalog/deadline.h"
+#include "catalog/registry.h"
+#include "compat.h"
+#include "read/read.h"
+#include "refresh/ahead.h"
+#include "refresh/feed.h"
+#include "refresh/refresh.h"
+#include "refresh/work.h"
+
+/*
+ * Segments that any change makes pending as a whole are refreshed automatically
+ * after this many times what that costs, so that they take a tenth of the time
+ * and the others stay fresh; at the latest after so long.
+ */
+#define PACE 10
+#define MAX_PACE_SECONDS INT64CONST(300)
+
+/*
+ * When those of these segments (SegmentStanding *) that have a base, but are
+ * pending as a whole, are to be refreshed automatically: all at once, since some
+ * may refer to others.
+ */
+TimestampTz
+segment_refresh_pace(List *standings)
+{
+	double		cost = 0;		/* ms */
+	TimestampTz last = DT_NOBEGIN;
+	ListCell   *lc;
+
+	foreach(lc, standings)
+	{
+		SegmentStanding *standing = lfirst(lc);
+
+		if (standing->full != FULL_EVERYBODY)
+			continue;
+		cost += standing->state.cost;
+		last = Max(last, standing->state.refreshedAt);
+	}
+	if (last == DT_NOBEGIN)
+		return last;
+	return last + Min((int64) (cost * PACE * 1000), MAX_PACE_SECONDS * USECS_PER_SEC);
+}
+
+/* ---- what to refresh ---- */
+
+/* Lock a segment's view against being dropped or altered; false if it is gone already. */
+static bool
+lock_view(Oid viewId)
+{
+	LockRelationOid(viewId, AccessShareLock);
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(viewId));
+}
+
+static int
+compare_rounds(const ListCell *a, const ListCell *b)
+{
+	Oid			left = ((const SegmentRound *) lfirst(a))->subject;
+	Oid			right = ((const SegmentRound *) lfirst(b))->subject;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Add a segment to the step of its subject table. */
+static List *
+add_to_rounds(List *rounds, Oid subject, Oid viewId)
+{
+	SegmentRound *round = NULL;
+	ListCell   *lc;
+
+	foreach(lc, rounds)
+		if (((SegmentRound *) lfirst(lc))->subject == subject)
+		round = lfirst(lc);
+	if (round == NULL)
+	{
+		round = palloc0(sizeof(SegmentRound));
+		round->subject = subject;
+		rounds = lappend(rounds, round);
+	}
+	round->viewIds = list_append_unique_oid(round->viewIds, viewId);
+	return rounds;
+}
+
+/* These segments, their views locked; the caller must own them. */
+static List *
+rounds_of(List *viewIds)
+{
+	List	   *rounds = NIL;
+	ListCell   *lc;
+
+	foreach(lc, viewIds)
+	{
+		(void) lock_view(lfirst_oid(lc));
+		rounds = add_to_rounds(rounds, segment_catalog_compiled(lfirst_oid(lc), false)->subject, lfirst_oid(lc));
+		if (!segment_compat_owns(lfirst_oid(lc), GetUserId()))
+			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(lfirst_oid(lc)));
+	}
+	return rounds;
+}
+
+/*
+ * Every segment that the caller owns, of one subject table or (InvalidOid) of
+ * all; with automatic, only those that the worker is to refresh.  With lock,
+ * their views are locked.
+ */
+static List *
+rounds_of_all(Oid subject, bool automatic, bool lock)
+{
+	List	   *rounds = NIL;
+	ListCell   *lc;
+
+	foreach(lc, segment_catalog_all())
+	{
+		SegmentEntry *entry = lfirst(lc);
+		const SegmentCompiled *compiled;
+
+		if (!segment_compat_owns(entry->viewId, GetUserId()) || (automatic && !segment_catalog_is_automatic(entry)))
+			continue;
+		if (OidIsValid(subject))
+		{
+			/* no lock on segments of other tables, which nothing is done with */
+			compiled = segment_catalog_compiled(entry->viewId, true);
+			if (compiled == NULL || compiled->subject != subject)
+				continue;
+		}
+		if (lock && !lock_view(entry->viewId))
+			continue;
+		compiled = segment_catalog_compiled(entry->viewId, true);
+		if (compiled != NULL && (!OidIsValid(subject) || compiled->subject == subject))
+			rounds = add_to_rounds(rounds, compiled->subject, entry->viewId);
+	}
+	return rounds;
+}
+
+static void
+check_allowed(void)
+{
+	PreventCommandIfReadOnly("REFRESH SEGMENT");
+	PreventCommandDuringRecovery("REFRESH SEGMENT");
+	PreventCommandIfParallelMode("REFRESH SEGMENT");
+}
+
+static void
+refresh_segments(List *viewIds, bool rebuild)
+{
+	List	   *rounds;
+	ListCell   *lc;
+
+	check_allowed();
+	rounds = viewIds != NIL ? rounds_of(viewIds) : rounds_of_all(InvalidOid, false, true);
+	list_sort(rounds, compare_rounds);
+	foreach(lc, rounds)
+	{
+		SegmentRound *round = lfirst(lc);
+
+		round->rebuild = rebuild;
+		(void) segment_refresh_round(round);
+	}
+}
+
+void
+segment_refresh_segments(List *viewIds)
+{
+	refresh_segments(viewIds, false);
+}
+
+void
+segment_refresh_rebuild(List *viewIds)
+{
+	refresh_segments(viewIds, true);
+}
+
+bool
+segment_refresh_step(Oid subject, int64 budget, bool automatic)
+{
+	bool		more = false;
+	List	   *rounds;
+	ListCell   *lc;
+
+	check_allowed();
+	rounds = rounds_of_all(subject, automatic, true);
+	foreach(lc, rounds)
+	{
+		SegmentRound *round = lfirst(lc);
+
+		round->budget = budget;
+		round->automatic = automatic;
+		more |= segment_refresh_round(round);
+	}
+	return more;
+}
+
+List *
+segment_refresh_subjects(void)
+{
+	List	   *subjects = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rounds_of_all(InvalidOid, false, false))
+		subjects = lappend_oid(subjects, ((SegmentRound *) lfirst(lc))->subject);
+	list_sort(subjects, list_oid_cmp);
+	return subjects;
+}
+
+/* ---- when to refresh ---- */
+
+/* When this segment is to be refreshed next if nobody writes; at or before "now": now. */
+static TimestampTz
+due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
+{
+	const SegmentState *state = &standing->state;
+
+	switch (standing->full)
+	{
+		case FULL_NOT:
+			if (!segment_bitmap_is_empty(standing->pending))
+				return now;
+			return Min(segment_ahead_due(standing, now), segment_deadline_next(standing->entry->id, standing->epoch.clock, GetActiveSnapshot()));
+		case FULL_FAILED:
+			return state->retryAt;
+		case FULL_EVERYBODY:
+			return paced;
+		case FULL_CLOCK:
+		case FULL_DISABLED:
+		case FULL_UNTRACKED:
+			/* its base is given up once */
+			return standing->hasState && state->epoch != 0 ? now : DT_NOEND;
+		case FULL_IN_FLIGHT:
+			return DT_NOEND;
+		default:
+			return now;
+	}
+}
+
+/* The same for all segments of a subject table, the earliest. */
+static TimestampTz
+round_due_at(const SegmentRound *round, TimestampTz now)
+{
+	TimestampTz due = DT_NOEND;
+	List	   *standings = NIL;
+	TimestampTz paced;
+	ListCell   *lc;
+
+	foreach(lc, round->viewIds)
+	{
+		CHECK_FOR_INTERRUPTS();
+		standings = lappend(standings, segment_read_standing(lfirst_oid(lc)));
+	}
+	paced = segment_refresh_pace(standings);
+	foreach(lc, standings)
+		due = Min(due, due_at(lfirst(lc), paced, now));
+	return due;
+}
+
+List *
+segment_refresh_due(TimestampTz *next)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	List	   *subjects = NIL;
+	ListCell   *lc;
+
+	*next = DT_NOEND;
+	foreach(lc, rounds_of_all(InvalidOid, true, false))
+	{
+		const SegmentRound *round = lfirst(lc);
+		TimestampTz due = round_due_at(round, now);
+
+		if (due <= now)
+			subjects = lappend_oid(subjects, round->subject);
+		else
+			*next = Min(*next, due);
+	}
+	return subjects;
+}
+
+void
+segment_refresh_forget(int32 id)
+{
+	segment_state_delete(id);
+	segment_feed_forget(id);
+}
