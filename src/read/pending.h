@@ -20,7 +20,7 @@ typedef struct SegmentLog
 {
 	FullTransactionId from;		/* rows below are not here */
 	List	   *rows;			/* of SegmentLogRow *, by transaction id */
-	List	   *unions;			/* what was asked of them so far, see pending.c */
+	List	   *unions;			/* answers so far, see pending.c */
 	MemoryContext context;		/* of all that */
 } SegmentLog;
 
