@@ -148,12 +148,12 @@ segmentation_due(PG_FUNCTION_ARGS)
 	segment_read_check(viewId);
 	standing = segment_read_standing(viewId);
 	segment_read_nudge(standing);
-	if (!standing->hasState || standing->state.epoch == 0)
+	if (!standing->hasState || (standing->state.epoch == 0 && standing->full != FULL_EVERYBODY))
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("segment \"%s\" is not built", get_rel_name(viewId)),
 				errhint("Run REFRESH SEGMENT %s.", quote_identifier(get_rel_name(viewId))));
-	if (standing->state.due <= until)
+	if (standing->state.due <= until || standing->state.epoch == 0)
 		PG_RETURN_INT64(count_subjects(standing));
 	segment_deadline_due(standing->entry->id, until, GetActiveSnapshot(), due);
 	PG_RETURN_INT64(segment_bitmap_cardinality(due));
@@ -476,10 +476,9 @@ segmentation_standing(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(reason ? psprintf("in full: %s", reason) : "base and pending");
 	if (standing->hasState)
 	{
-		nulls[2] = standing->state.epoch == 0;
+		nulls[2] = nulls[5] = standing->state.epoch == 0 && standing->full != FULL_EVERYBODY;
 		values[2] = Int64GetDatum(standing->state.size);
-		values[5] = TimestampTzGetDatum(standing->epoch.clock);
-		nulls[5] = standing->state.epoch == 0;
+		values[5] = TimestampTzGetDatum(standing->state.epoch != 0 ? standing->epoch.clock : standing->state.refreshedAt);
 		values[6] = Float8GetDatum(standing->state.cost);
 		values[7] = Int64GetDatum(standing->state.evaluated);
 		nulls[7] = standing->state.evaluated < 0;

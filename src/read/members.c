@@ -110,6 +110,8 @@ static MemoryContext base_context = NULL;
 static uint64 use_counter = 0;
 static TimestampTz clock_override = 0;
 static bool callbacks_registered = false;
+static int	pins = 0;			/* see segment_read_pin() */
+static bool invalidated = false;	/* while pinned */
 
 /* ---- the clock ---- */
 
@@ -303,6 +305,24 @@ at_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 static void
 at_invalidation(Datum arg, Oid relid)
 {
+	if (pins > 0)
+		invalidated = true;
+	else
+		forget_results();
+}
+
+void
+segment_read_pin(void)
+{
+	pins++;
+}
+
+void
+segment_read_unpin(void)
+{
+	if (--pins > 0 || !invalidated)
+		return;
+	invalidated = false;
 	forget_results();
 }
 
@@ -617,8 +637,11 @@ check_base(const SegmentStanding *standing)
 		return FULL_UNBUILT;
 	if (state->status == SEGMENT_FAILED)
 		return FULL_FAILED;
-	if ((state->status != SEGMENT_BUILT && state->status != SEGMENT_BUILDING) || state->epoch == 0)
+	if (state->status != SEGMENT_BUILT && state->status != SEGMENT_BUILDING)
 		return FULL_UNBUILT;
+	/* the base is complete, but that of no snapshot any more */
+	if (state->epoch == 0)
+		return state->status == SEGMENT_BUILT ? FULL_EVERYBODY : FULL_UNBUILT;
 	return FULL_NOT;
 }
 
@@ -714,13 +737,16 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 static void
 find_refreshed_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 {
+	SegmentFull full;
+
 	standing->hasState = read_state(standing->entry, &standing->state, &standing->epoch);
-	if (broken || check_base(standing) != FULL_NOT || standing->state.status != SEGMENT_BUILT)
+	full = check_base(standing);
+	if (broken || (full != FULL_NOT && full != FULL_EVERYBODY) || standing->state.status != SEGMENT_BUILT)
 	{
 		find_standing(standing, set, broken);
 		return;
 	}
-	standing->clock = standing->epoch.clock;
+	standing->clock = standing->state.epoch != 0 ? standing->epoch.clock : standing->state.refreshedAt;
 	standing->pending = segment_bitmap_create();
 }
 

@@ -86,6 +86,14 @@ extern TimestampTz segment_read_clock(void);
 extern TimestampTz segment_read_set_clock(TimestampTz clock);
 
 /*
+ * Between these calls what is known by evaluation is not forgotten because some
+ * table or view was changed: for a refresh, which holds locks on all that
+ * matters to it, and would find out everything again.
+ */
+extern void segment_read_pin(void);
+extern void segment_read_unpin(void);
+
+/*
  * The members under the active snapshot.  The result belongs to the read cache:
  * do not change it, and do not keep it beyond the current statement.
  */

@@ -181,7 +181,7 @@ compare_pending(const ListCell *a, const ListCell *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Items that evaluate only what is pending, those with the fewest first. */
+/* Items that evaluate only what is pending, those with the fewest first; those that are postponed leave everything. */
 static List *
 list_pending(List *items)
 {
@@ -189,8 +189,17 @@ list_pending(List *items)
 	ListCell   *lc;
 
 	foreach(lc, items)
-		if (!((SegmentWork *) lfirst(lc))->full)
-		pending = lappend(pending, lfirst(lc));
+	{
+		SegmentWork *item = lfirst(lc);
+
+		if (item->postponed)
+		{
+			item->todo = segment_bitmap_create();
+			item->rest = item->standing->pending;
+		}
+		else if (!item->full)
+			pending = lappend(pending, item);
+	}
 	list_sort(pending, compare_pending);
 	return pending;
 }

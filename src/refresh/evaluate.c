@@ -62,7 +62,7 @@ find_level(SegmentWork *item, List *items)
 static bool
 same_group(const SegmentWork *a, const SegmentWork *b)
 {
-	return a->level == b->level && a->full == b->full && a->windowed == b->windowed &&
+	return a->level == b->level && a->full == b->full && a->windowed == b->windowed && a->heavy == b->heavy &&
 		a->standing->compiled->owner == b->standing->compiled->owner &&
 		segment_ahead_same_settings(a->standing->entry, b->standing->entry);
 }
@@ -187,7 +187,7 @@ complete(SegmentWork *item)
 static void
 remember(SegmentWork *item, SegmentWindow window)
 {
-	if (item->failure != NULL)
+	if (item->failure != NULL || item->postponed)
 		return;
 	if (item->rest != NULL)
 		segment_read_remember_window(item->viewId, item->truth ? item->truth : item->base, window.first, window.last);

@@ -107,7 +107,7 @@ is_building(const SegmentWork *item)
 static bool
 has_told_base(const SegmentStanding *standing)
 {
-	return standing->hasState && standing->state.status == SEGMENT_BUILT && standing->state.epoch != 0;
+	return standing->hasState && standing->state.status == SEGMENT_BUILT;
 }
 
 static bool
@@ -173,7 +173,7 @@ segment_feed_append(const SegmentWork *item, TimestampTz clock)
 		return NULL;
 
 	change = make_change(standing, before, after, &last, clock);
-	if (told && standing->state.fingerprint == standing->fingerprint)
+	if (told && standing->state.epoch != 0 && standing->state.fingerprint == standing->fingerprint)
 		segment_instant_find(item, change, clock);
 	if (last.number != 0 && clock < last.clock)
 		take_back(id, clock);

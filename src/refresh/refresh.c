@@ -161,19 +161,71 @@ find_standings(List *items)
 	}
 }
 
-/* Take out of the list what has no base: it says why in segment.status. */
+/* What automatic refreshes do with a heavy segment, and with others while there are some. */
+typedef enum Priority
+{
+	ALL_ALIKE,					/* not automatic, or none is heavy */
+	HEAVY_WAIT,					/* their time has not come */
+	HEAVY_NEXT,					/* it has, but the others go first */
+	HEAVY_NOW					/* only they are refreshed */
+} Priority;
+
+static Priority
+choose_priority(List *items, const SegmentRound *round, TimestampTz now)
+{
+	List	   *standings = NIL;
+	bool		heavy = false;
+	bool		others = false;
+	ListCell   *lc;
+
+	foreach(lc, items)
+	{
+		SegmentWork *item = lfirst(lc);
+		SegmentStanding *standing = item->standing;
+
+		item->heavy = segment_refresh_is_heavy(standing);
+		heavy |= item->heavy;
+		others |= !item->heavy && (standing->full != FULL_NOT || !segment_bitmap_is_empty(standing->pending));
+		standings = lappend(standings, standing);
+	}
+	if (!round->automatic || !heavy)
+		return ALL_ALIKE;
+	if (segment_refresh_pace(standings) > now)
+		return HEAVY_WAIT;
+	if (!others)
+		return ALL_ALIKE;
+	return segment_refresh_is_turn(round->subject) ? HEAVY_NOW : HEAVY_NEXT;
+}
+
+/*
+ * Is this segment left out of the refresh?  Its epoch stays what it is, and what
+ * had the same gets a new one; but a heavy segment that has to wait does not
+ * hold back the deletion of invalidations meanwhile.
+ */
+static bool
+is_left_out(SegmentWork *item, Priority priority)
+{
+	if (!item->heavy)
+		return priority == HEAVY_NOW;
+	if (priority == HEAVY_WAIT)
+	{
+		item->postponed = item->standing->full == FULL_NOT;
+		if (!item->postponed && item->standing->state.epoch != 0)
+			segment_refresh_store_outdated(item);
+		return !item->postponed;
+	}
+	return priority == HEAVY_NEXT;
+}
+
+/* Take out of the list what has no base, it says why in segment.status; and what has to wait. */
 static List *
 set_aside(List *items, const SegmentRound *round, TimestampTz clock)
 {
 	List	   *kept = NIL;
-	List	   *standings = NIL;
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz paced;
+	Priority	priority = choose_priority(items, round, now);
 	ListCell   *lc;
 
-	foreach(lc, items)
-		standings = lappend(standings, ((SegmentWork *) lfirst(lc))->standing);
-	paced = segment_refresh_pace(standings);
 	foreach(lc, items)
 	{
 		SegmentWork *item = lfirst(lc);
@@ -200,13 +252,9 @@ set_aside(List *items, const SegmentRound *round, TimestampTz clock)
 				if (!round->automatic || standing->state.retryAt <= now)
 					kept = lappend(kept, item);
 				break;
-			case FULL_EVERYBODY:
-				/* what shares its epoch with the others then gets a new one */
-				if (!round->automatic || paced <= now)
-					kept = lappend(kept, item);
-				break;
 			default:
-				kept = lappend(kept, item);
+				if (!is_left_out(item, priority))
+					kept = lappend(kept, item);
 		}
 		item->full = standing->full != FULL_NOT || round->rebuild;
 		item->due = item->full ? DT_NOEND : standing->state.due;
@@ -263,8 +311,12 @@ is_unfinished(List *items)
 	ListCell   *lc;
 
 	foreach(lc, items)
-		if (((SegmentWork *) lfirst(lc))->rest != NULL && ((SegmentWork *) lfirst(lc))->failure == NULL)
-		return true;
+	{
+		const SegmentWork *item = lfirst(lc);
+
+		if (item->rest != NULL && !item->postponed && item->failure == NULL)
+			return true;
+	}
 	return false;
 }
 
@@ -325,12 +377,14 @@ move_forward_at(List *items, const SegmentRound *round, TimestampTz clock)
 	TimestampTz outer = segment_read_set_clock(clock);
 	volatile bool more = false;
 
+	segment_read_pin();
 	PG_TRY();
 	{
 		more = move_forward(items, round, clock);
 	}
 	PG_FINALLY();
 	{
+		segment_read_unpin();
 		segment_read_set_clock(outer);
 	}
 	PG_END_TRY();

@@ -18,6 +18,7 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -33,18 +34,32 @@
 #include "refresh/work.h"
 
 /*
- * Segments that any change makes pending as a whole are refreshed automatically
- * after this many times what that costs, so that they take a tenth of the time
- * and the others stay fresh; at the latest after so long.
+ * Heavy segments are refreshed automatically after this many times what that
+ * costs, so that they take a tenth of the time and the others stay fresh; at the
+ * latest after so long.
  */
 #define PACE 10
 #define MAX_PACE_SECONDS INT64CONST(300)
 
-/*
- * When those of these segments (SegmentStanding *) that have a base, but are
- * pending as a whole, are to be refreshed automatically: all at once, since some
- * may refer to others.
- */
+/* ---- heavy ones ---- */
+
+bool
+segment_refresh_is_heavy(const SegmentStanding *standing)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (standing->full == FULL_EVERYBODY)
+		return true;
+	if (standing->full != FULL_NOT || segment_bitmap_is_empty(standing->pending))
+		return false;
+	foreach(lc, standing->closure)
+		foreach(lc2, ((SegmentCompiled *) lfirst(lc))->sources)
+		if (((SegmentSource *) lfirst(lc2))->key == 0)
+		return true;
+	return false;
+}
+
 TimestampTz
 segment_refresh_pace(List *standings)
 {
@@ -56,7 +71,7 @@ segment_refresh_pace(List *standings)
 	{
 		SegmentStanding *standing = lfirst(lc);
 
-		if (standing->full != FULL_EVERYBODY)
+		if (!segment_refresh_is_heavy(standing))
 			continue;
 		cost += standing->state.cost;
 		last = Max(last, standing->state.refreshedAt);
@@ -64,6 +79,24 @@ segment_refresh_pace(List *standings)
 	if (last == DT_NOBEGIN)
 		return last;
 	return last + Min((int64) (cost * PACE * 1000), MAX_PACE_SECONDS * USECS_PER_SEC);
+}
+
+bool
+segment_refresh_is_turn(Oid subject)
+{
+	static List *waited = NIL;	/* subject tables whose heavy ones have let
+								 * others go first */
+	MemoryContext old;
+
+	if (list_member_oid(waited, subject))
+	{
+		waited = list_delete_oid(waited, subject);
+		return true;
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	waited = lappend_oid(waited, subject);
+	MemoryContextSwitchTo(old);
+	return false;
 }
 
 /* ---- what to refresh ---- */
@@ -238,7 +271,7 @@ due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 	{
 		case FULL_NOT:
 			if (!segment_bitmap_is_empty(standing->pending))
-				return now;
+				return segment_refresh_is_heavy(standing) ? paced : now;
 			return Min(segment_ahead_due(standing, now), segment_deadline_next(standing->entry->id, standing->epoch.clock, GetActiveSnapshot()));
 		case FULL_FAILED:
 			return state->retryAt;

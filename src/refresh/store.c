@@ -72,6 +72,18 @@ segment_refresh_store_unbuilt(SegmentWork *item, char status, const char *messag
 	segment_state_put(state);
 }
 
+void
+segment_refresh_store_outdated(SegmentWork *item)
+{
+	SegmentState *state = &item->standing->state;
+
+	state->epoch = 0;
+	state->rest = (Datum) 0;
+	state->total = 0;
+	state->since = DT_NOBEGIN;
+	segment_state_put(state);
+}
+
 /* Write down who is left for the next round, and since when there is somebody. */
 static void
 set_rest(SegmentWork *item)
@@ -131,8 +143,9 @@ segment_refresh_store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 		state->evaluated = item->full ? -1 : segment_bitmap_cardinality(item->todo);
 		state->cost = item->cost;
 	}
+	if (members != NULL || !standing->hasState)
+		state->refreshedAt = clock;
 	state->due = item->due;
-	state->refreshedAt = clock;
 	state->message = item->remark;
 	state->failures = 0;
 	state->retryAt = DT_NOBEGIN;

@@ -23,6 +23,10 @@ typedef struct SegmentWork
 	bool		full;			/* evaluate everybody, in one query */
 	bool		restart;		/* evaluate everybody, from here on step by
 								 * step */
+	bool		heavy;			/* evaluating anybody costs as much as
+								 * everybody */
+	bool		postponed;		/* nothing is evaluated now, all that is
+								 * pending is left */
 	bool		windowed;		/* has so many pending subjects that only
 								 * those of a window are evaluated */
 	SegmentBitmap *base;		/* what is stored now */
@@ -66,11 +70,19 @@ typedef struct SegmentRound
 extern bool segment_refresh_round(const SegmentRound *round);
 
 /*
- * schedule.c: When those of these segments (SegmentStanding *) that have a base,
- * but are pending as a whole, are to be refreshed automatically: all at once,
- * since some may refer to others.
+ * schedule.c: Is this a segment whose refresh now costs as much as everybody's
+ * evaluation?  It is pending as a whole, or reads some table as a whole.
+ */
+extern bool segment_refresh_is_heavy(const SegmentStanding *standing);
+
+/*
+ * schedule.c: When the heavy ones of these segments (SegmentStanding *) are to
+ * be refreshed automatically: all at once, since some may refer to others.
  */
 extern TimestampTz segment_refresh_pace(List *standings);
+
+/* schedule.c: Those are due, and so are others: is it their turn?  They take turns with every call. */
+extern bool segment_refresh_is_turn(Oid subject);
 
 /*
  * evaluate.c: Find out the truth of what each item is to evaluate, level by
@@ -88,6 +100,12 @@ extern SegmentEpoch *segment_refresh_choose_epoch(List *items);
 extern void segment_refresh_store_built(SegmentWork *item, int64 epoch, TimestampTz clock);
 extern void segment_refresh_store_unbuilt(SegmentWork *item, char status, const char *message, TimestampTz clock);
 extern bool segment_refresh_is_idle(List *items);
+
+/*
+ * store.c: Everybody is pending, and that will stay so for a while: let go of
+ * the epoch, so that the invalidations since need not be kept for this one.
+ */
+extern void segment_refresh_store_outdated(SegmentWork *item);
 
 /* garbage.c: Delete invalidations, and epochs without users. */
 extern void segment_refresh_collect_garbage(void);
