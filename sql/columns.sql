@@ -46,6 +46,9 @@ UPDATE customers SET country = CASE id WHEN 1 THEN 'PL' ELSE country END, score 
 SELECT pending();
 UPDATE orders SET amount = CASE id WHEN 2 THEN 90 ELSE amount END, status = CASE id WHEN 30 THEN 'open' ELSE status END;
 SELECT pending();
+-- several columns of one row
+UPDATE orders SET amount = amount + 100, status = 'refunded' WHERE id = 14;
+SELECT pending();
 -- an update that says nothing, one that takes itself back, and both in one transaction
 UPDATE customers SET score = score, country = country;
 SELECT pending();
