@@ -58,10 +58,10 @@ COMMENT ON TABLE segment.state IS 'what is materialised of each segment; interna
 COMMENT ON TABLE segment.deadline IS 'when subjects may change without a write; internal, see segment.due()';
 COMMENT ON TABLE segment.chunk IS 'members of segments as of their last refresh; internal, see segment.members()';
 
-CREATE FUNCTION segment.refresh_step(subject_table regclass, budget bigint) RETURNS boolean
+CREATE FUNCTION segment.refresh_step(subject_table regclass, budget bigint, automatic boolean DEFAULT false) RETURNS boolean
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_refresh_step';
-COMMENT ON FUNCTION segment.refresh_step(regclass, bigint) IS
-	'refresh the caller''s segments of a subject table, evaluating at most about so many subjects; true: more is left for another transaction';
+COMMENT ON FUNCTION segment.refresh_step(regclass, bigint, boolean) IS
+	'refresh the caller''s segments of a subject table, evaluating at most about so many subjects; true: more is left for another transaction; automatic: as the worker does, what is not to be refreshed automatically, or not yet, is left alone';
 
 CREATE PROCEDURE segment.refresh_all(budget bigint DEFAULT 250000)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'segmentation_refresh_all';

@@ -33,7 +33,7 @@ check_budget(int64 budget)
 	return budget;
 }
 
-/* refresh_step(subject_table regclass, budget bigint): is more left? */
+/* refresh_step(subject_table regclass, budget bigint, automatic boolean): is more left? */
 PG_FUNCTION_INFO_V1(segmentation_refresh_step);
 Datum
 segmentation_refresh_step(PG_FUNCTION_ARGS)
@@ -44,7 +44,7 @@ segmentation_refresh_step(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
 				errmsg("table with OID %u does not exist", subject));
-	PG_RETURN_BOOL(segment_refresh_step(subject, check_budget(PG_GETARG_INT64(1)), false));
+	PG_RETURN_BOOL(segment_refresh_step(subject, check_budget(PG_GETARG_INT64(1)), PG_GETARG_BOOL(2)));
 }
 
 /* The subject tables, in a context that outlives transactions. */

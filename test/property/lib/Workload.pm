@@ -375,7 +375,7 @@ sub refresh_step
 	my $what = weighted([ 5, 'ALL' ], [ 4, pick(@names) ], [ 2, join(', ', some(3, @names)) ]);
 	my $sql = chance(70) ? "DO LANGUAGE segment 'REFRESH SEGMENT $what'" : $what eq 'ALL' ? "SELECT * FROM segment.execute('REFRESH SEGMENT ALL')" : "SELECT segment.refresh('$names[0]')";
 	# in parts: what is left must be pending
-	$sql = 'SELECT segment.refresh_step(t, ' . pick(1, 3, 10, 30) . ') FROM (SELECT DISTINCT subject_table FROM segment.segments) AS s (t)' if chance(35);
+	$sql = 'SELECT segment.refresh_step(t, ' . pick(1, 3, 10, 30) . pick('', ', true') . ') FROM (SELECT DISTINCT subject_table FROM segment.segments) AS s (t)' if chance(35);
 	# in a transaction with an older fixed snapshot a refresh may be refused
 	my $done = $self->execute($session, $sql, may_fail => scalar $session->{level} =~ /REPEATABLE|SERIALIZABLE/);
 	$self->{counts}{refreshes}++ if $done;
