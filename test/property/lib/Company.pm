@@ -214,7 +214,7 @@ sub where
 sub changes
 {
 	my ($self, $table) = @_;
-	my @columns = some(weighted([ 3, 1 ], [ 2, 2 ], [ 2, 3 ], [ 2, 5 ]), $self->columns($table));
+	my @columns = some(weighted([ 4, 1 ], [ 2, 2 ], [ 1, 3 ]), $self->columns($table));
 	return join(', ', map {
 		my $name = $_->{name};
 		$_->{kind} =~ /^(small|money)$/ && chance(30) ? "$name = $name + 1"
