@@ -15,7 +15,7 @@ CREATE TABLE segment.state (
 	id           integer PRIMARY KEY,   -- segment.segment.id
 	status       "char" NOT NULL,       -- b built, p being built, u unbuilt, f failed
 	fingerprint  bigint NOT NULL,       -- of the definition that the base stands for
-	epoch        bigint NOT NULL,       -- segment.epoch.id; 0 = none
+	epoch        bigint NOT NULL,       -- segment.epoch.id; 0 = none: nothing is built, or (status b) everybody is pending and that will stay so for a while
 	version      bigint NOT NULL,       -- of the base; changes whenever a chunk does
 	size         bigint NOT NULL,       -- members in the base
 	evaluated    bigint NOT NULL,       -- subjects that the last refresh evaluated; -1 = all

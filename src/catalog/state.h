@@ -30,7 +30,8 @@ typedef struct SegmentState
 	int32		id;
 	char		status;
 	uint64		fingerprint;
-	int64		epoch;			/* 0 = none */
+	int64		epoch;			/* 0 = none; of a built one: everybody is
+								 * pending */
 	int64		version;
 	int64		size;
 	int64		evaluated;		/* subjects; -1 = all */

@@ -41,7 +41,7 @@ typedef enum SegmentVerdict
 								 * process is needed */
 } SegmentVerdict;
 
-typedef struct SegmentLook
+typedef struct SegmentWorkerLook
 {
 	SegmentVerdict verdict;
 	const char *reason;			/* of a verdict to leave */
@@ -51,9 +51,9 @@ typedef struct SegmentLook
 								 * context */
 	TimestampTz next;			/* when there will be more with no write */
 	Oid			invalidation;	/* OID of segment.invalidation */
-} SegmentLook;
+} SegmentWorkerLook;
 
-extern void segment_worker_look(SegmentLook *look);
+extern void segment_worker_look(SegmentWorkerLook *look);
 
 /* ---- backlog.c: subject tables, their helpers and their failures ---- */
 

@@ -139,7 +139,7 @@ judge(const char **reason)
 static void
 look(void *arg)
 {
-	SegmentLook *result = arg;
+	SegmentWorkerLook *result = arg;
 	MemoryContext old;
 	List	   *due;
 
@@ -157,10 +157,10 @@ look(void *arg)
 }
 
 void
-segment_worker_look(SegmentLook *result)
+segment_worker_look(SegmentWorkerLook *result)
 {
 	list_free(result->due);
-	memset(result, 0, sizeof(SegmentLook));
+	memset(result, 0, sizeof(SegmentWorkerLook));
 	result->next = DT_NOEND;
 
 	MyLatch->maybe_sleeping = true;

@@ -65,7 +65,7 @@ PGDLLEXPORT void segmentation_worker_main(Datum arg);
 
 /* End, for the reason that the look gives. */
 static void
-leave_for_good(const SegmentLook *look, const SegmentWorkerOrder *order)
+leave_for_good(const SegmentWorkerLook *look, const SegmentWorkerOrder *order)
 {
 	(void) segment_doorbell_withdraw();
 	segment_worker_end_helpers();
@@ -82,7 +82,7 @@ leave_for_good(const SegmentLook *look, const SegmentWorkerOrder *order)
 
 /* Leave if nobody has come meanwhile: the steps 4 to 6 of doorbell.c.  Returns when the worker stays. */
 static void
-try_to_leave(SegmentLook *look)
+try_to_leave(SegmentWorkerLook *look)
 {
 	bool		stay = !segment_doorbell_withdraw() || segment_doorbell_writers(look->invalidation);
 
@@ -104,7 +104,7 @@ try_to_leave(SegmentLook *look)
  * not to be expected then that there is anything to do.
  */
 static int64
-choose_timeout(const SegmentLook *look, bool *leaving)
+choose_timeout(const SegmentWorkerLook *look, bool *leaving)
 {
 	TimestampTz next = Min(look->next, segment_worker_next_retry());
 	int64		naptime = (int64) segment_guc_naptime * 1000;
@@ -130,7 +130,7 @@ choose_timeout(const SegmentLook *look, bool *leaving)
 
 /* Sleep until rung, or until there is something to do; perhaps leave. */
 static void
-sleep_or_leave(SegmentLook *look)
+sleep_or_leave(SegmentWorkerLook *look)
 {
 	bool		leaving;
 	int64		timeout = choose_timeout(look, &leaving);
@@ -149,7 +149,7 @@ sleep_or_leave(SegmentLook *look)
 static void
 serve(const SegmentWorkerOrder *order)
 {
-	SegmentLook look = {0};
+	SegmentWorkerLook look = {0};
 	int64		delay = 0;
 
 	for (;;)
