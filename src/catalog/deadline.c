@@ -108,6 +108,19 @@ begin_bucket(Relation table, ScanKeyData *keys, int32 id, TimestampTz start)
 	return systable_beginscan(table, segment_table_index(table), true, NULL, 2, keys);
 }
 
+/* Is every id of one set in another? */
+static bool
+is_within(const SegmentBitmap *a, const SegmentBitmap *b)
+{
+	SegmentBitmap *beyond = segment_bitmap_copy(a);
+	bool		within;
+
+	segment_bitmap_andnot(beyond, b);
+	within = segment_bitmap_is_empty(beyond);
+	segment_bitmap_free(beyond);
+	return within;
+}
+
 /* Add subjects to a bucket. */
 static void
 put_bucket(Relation table, int32 id, TimestampTz start, SegmentBitmap *ids)
@@ -125,6 +138,11 @@ put_bucket(Relation table, int32 id, TimestampTz start, SegmentBitmap *ids)
 		SegmentBitmap *there = segment_bitmap_from_datum(heap_getattr(old, DEADLINE_COLUMNS,
 																	  RelationGetDescr(table), &isnull));
 
+		if (is_within(ids, there))
+		{
+			systable_endscan(scan);
+			return;
+		}
 		segment_bitmap_or(ids, there);
 		segment_bitmap_free(there);
 	}
@@ -187,6 +205,35 @@ segment_deadline_store_at(int32 id, TimestampTz instant, const SegmentBitmap *id
 
 	put_bucket(table, id, instant + (SEGMENT_MUTANT("late_stage") ? 1 : 0), copy);
 	segment_bitmap_free(copy);
+	table_close(table, NoLock);
+}
+
+void
+segment_deadline_copy(int32 from, int32 to, TimestampTz clock, const SegmentBitmap *subset)
+{
+	Relation	table = segment_table_open("deadline", RowExclusiveLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(from));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(clock));
+	scan = systable_beginscan(table, segment_table_index(table), true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		SegmentBitmap *ids = segment_bitmap_from_datum(heap_getattr(tuple, DEADLINE_COLUMNS, RelationGetDescr(table), &isnull));
+		TimestampTz start = DatumGetTimestampTz(heap_getattr(tuple, 2, RelationGetDescr(table), &isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		if (subset != NULL)
+			segment_bitmap_and(ids, subset);
+		if (!segment_bitmap_is_empty(ids))
+			put_bucket(table, to, start, ids);
+		segment_bitmap_free(ids);
+		CommandCounterIncrement();	/* another one may add to the same bucket */
+	}
+	systable_endscan(scan);
 	table_close(table, NoLock);
 }
 

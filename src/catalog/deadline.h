@@ -34,6 +34,12 @@ extern void segment_deadline_store(int32 id, const SegmentDeadlines *deadlines, 
 /* Write down one deadline of many subjects, to the microsecond; nobody is due before it. */
 extern void segment_deadline_store_at(int32 id, TimestampTz instant, const SegmentBitmap *ids);
 
+/*
+ * What one segment has behind the clock, another one has too: for some subjects, or
+ * (NULL) all.  Costs a look at each bucket, and writes those only that get more.
+ */
+extern void segment_deadline_copy(int32 from, int32 to, TimestampTz clock, const SegmentBitmap *subset);
+
 /* The subjects of a segment whose deadline has come, early ones included: added to "due". */
 extern void segment_deadline_due(int32 id, TimestampTz until, Snapshot snapshot, SegmentBitmap *due);
 

@@ -49,12 +49,23 @@
 /* Beyond this many subjects the subset is a bitmap in the query, not an array of ids. */
 #define MAX_ARRAY_SUBSET 20000
 
+/* Aggregates that share a pass. */
+typedef enum PassKind
+{
+	PASS_PLAIN,
+	PASS_SORTED,				/* they need their input sorted, the others
+								 * could not be hashed beside them */
+	PASS_SUBQUERY				/* their rows ask a subquery; its cost would
+								 * hide what the ways to read the others' rows
+								 * differ by */
+} PassKind;
+
 /* One pass over a source: the aggregates grouped by one link column. */
 typedef struct Pass
 {
 	Query	   *query;			/* SELECT link, agg, ... GROUP BY link */
 	Var		   *link;
-	bool		sorted;			/* for aggregates that need their input sorted */
+	PassKind	kind;
 	int			rti;			/* of the subquery in the combined query */
 	int			joinRti;
 } Pass;
@@ -350,14 +361,31 @@ make_group(SubLink *sublink, Var *link, CombineContext *context)
 	return group;
 }
 
-/*
- * DISTINCT, ORDER BY and WITHIN GROUP sort the rows of each subject.  Such
- * aggregates have a pass of their own, or the others could not be hashed.
- */
-static bool
-needs_sort(const Aggref *aggregate)
+/* DISTINCT, ORDER BY and WITHIN GROUP sort the rows of each subject. */
+static PassKind
+kind_of(const Aggref *aggregate)
 {
-	return aggregate->aggdistinct != NIL || aggregate->aggorder != NIL || aggregate->aggkind != AGGKIND_NORMAL;
+	if (checkExprHasSubLink((Node *) aggregate))
+		return PASS_SUBQUERY;
+	if (aggregate->aggdistinct != NIL || aggregate->aggorder != NIL || aggregate->aggkind != AGGKIND_NORMAL)
+		return PASS_SORTED;
+	return PASS_PLAIN;
+}
+
+/* What a filter asks for without a subquery: a list of conditions, all of which hold where the filter does. */
+static List *
+plain_conditions(Expr *filter)
+{
+	List	   *conditions = NIL;
+	ListCell   *lc;
+
+	if (is_andclause(filter))
+	{
+		foreach(lc, ((BoolExpr *) filter)->args)
+			conditions = list_concat(conditions, plain_conditions(lfirst(lc)));
+		return conditions;
+	}
+	return checkExprHasSubLink((Node *) filter) ? NIL : list_make1(copyObject(filter));
 }
 
 /*
@@ -373,13 +401,17 @@ restrict_pass(Pass *pass)
 	foreach(lc, pass->query->targetList)
 	{
 		Aggref	   *aggregate = (Aggref *) ((TargetEntry *) lfirst(lc))->expr;
+		List	   *conditions;
+		Expr	   *filter;
 
 		if (!IsA(aggregate, Aggref))
 			continue;
-		if (aggregate->aggfilter == NULL || checkExprHasSubLink((Node *) aggregate->aggfilter))
+		conditions = aggregate->aggfilter ? plain_conditions(aggregate->aggfilter) : NIL;
+		if (conditions == NIL)
 			return;
-		if (!list_member(filters, aggregate->aggfilter))
-			filters = lappend(filters, copyObject(aggregate->aggfilter));
+		filter = make_ands_explicit(conditions);
+		if (!list_member(filters, filter))
+			filters = lappend(filters, filter);
 	}
 	pass->query->jointree->quals = make_and_qual(pass->query->jointree->quals,
 												 (Node *) make_orclause(filters));
@@ -403,14 +435,14 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	{
 		Pass	   *candidate = lfirst(lc);
 
-		if (equal(candidate->link, link) && candidate->sorted == needs_sort(aggregate) &&
+		if (equal(candidate->link, link) && candidate->kind == kind_of(aggregate) &&
 			same_from(candidate->query, query))
 			group = candidate;
 	}
 	if (group == NULL)
 	{
 		group = make_group(sublink, link, context);
-		group->sorted = needs_sort(aggregate);
+		group->kind = kind_of(aggregate);
 	}
 	segment_compat_merge_rights(group->query, query);
 	foreach(lc, group->query->targetList)
@@ -542,6 +574,75 @@ sql_value(SQLValueFunction *value, Node *now)
 	}
 }
 
+/*
+ * A calculation with the clock that may be done once, now, and not for each row:
+ * the query runs under the same settings.  Only where it cannot fail, as a CASE
+ * may never come to it.
+ */
+#define SAFE_YEARS 1000
+
+static bool
+is_safe_constant(Const *constant)
+{
+	const int64 span = SAFE_YEARS * INT64CONST(365) * USECS_PER_DAY;
+	Interval   *interval;
+	TimestampTz instant;
+
+	if (!IsA(constant, Const) || constant->constisnull)
+		return false;
+	switch (constant->consttype)
+	{
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+			instant = DatumGetTimestampTz(constant->constvalue);
+			return instant > -span && instant < span;
+		case INTERVALOID:
+			interval = DatumGetIntervalP(constant->constvalue);
+			return Abs((int64) interval->month) < SAFE_YEARS * 12 && Abs((int64) interval->day) < SAFE_YEARS * 365 &&
+				interval->time > -span && interval->time < span;
+		default:
+			return false;
+	}
+}
+
+static Node *
+calculate(Node *node)
+{
+	Oid			function;
+	List	   *args;
+	ListCell   *lc;
+
+	if (IsA(node, OpExpr))
+	{
+		set_opfuncid((OpExpr *) node);
+		function = ((OpExpr *) node)->opfuncid;
+		args = ((OpExpr *) node)->args;
+	}
+	else if (IsA(node, FuncExpr))
+	{
+		function = ((FuncExpr *) node)->funcid;
+		args = ((FuncExpr *) node)->args;
+	}
+	else
+		return node;
+	switch (function)
+	{
+		case F_TIMESTAMPTZ_PL_INTERVAL:
+		case F_TIMESTAMPTZ_MI_INTERVAL:
+		case F_DATE_TIMESTAMPTZ:
+		case F_TIMESTAMP_TIMESTAMPTZ:
+		case F_TIMESTAMPTZ_TIMESTAMP:
+			break;
+		default:
+			return node;
+	}
+	foreach(lc, args)
+		if (!is_safe_constant(lfirst(lc)))
+		return node;
+	/* as the planner would, were the function not merely STABLE */
+	return (Node *) evaluate_expr((Expr *) node, exprType(node), exprTypmod(node), exprCollation(node));
+}
+
 static Node *
 put_clock(Node *node, void *context)
 {
@@ -584,7 +685,7 @@ put_clock(Node *node, void *context)
 	}
 	if (IsA(node, Query))
 		return (Node *) query_tree_mutator((Query *) node, put_clock, context, 0);
-	return expression_tree_mutator(node, put_clock, context);
+	return calculate(expression_tree_mutator(node, put_clock, context));
 }
 
 Node *

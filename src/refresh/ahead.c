@@ -42,6 +42,12 @@
  * as without; but a reader no longer does it.  Whatever fails ahead is not
  * known ahead: "due" stays, or comes back to where it failed.
  *
+ * A segment that refers to others and has no instants of its own inherits what
+ * they know.  When none of them changes for a subject, it does not either: so
+ * their deadlines, written down before, are its deadlines, and it is known as
+ * long as they all are.  Nothing of theirs is evaluated again.  That needs all
+ * of them in the same refresh, and whoever they have left for later left here.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -182,8 +188,10 @@ run_look(void *arg)
 
 	foreach(lc, look->group)
 	{
-		compiled = lappend(compiled, with_inner_flips(lfirst(lc)));
-		timed |= segment_ahead_reads_clock(lfirst(lc)) && !look->blind;
+		const SegmentWork *item = lfirst(lc);
+
+		compiled = lappend(compiled, item->inherits ? (void *) item->standing->compiled : with_inner_flips(item));
+		timed |= segment_ahead_reads_clock(item) && !look->blind;
 	}
 	segment_read_evaluate(compiled, first->standing->entry, look->subset, look->at, look->members,
 						  timed ? look->deadlines : NULL);
@@ -192,9 +200,14 @@ run_look(void *arg)
 	foreach(lc, look->group)
 	{
 		SegmentWork *item = lfirst(lc);
+		TimestampTz limit = item->full || item->restart || look->subset == NULL ? DT_NOEND : item->due;
 
-		find_inner_flips(item, &look->deadlines[i], look->subset, look->at);
-		look->nexts[i] = next_instant(item->standing, look->at, item->full || item->restart || look->subset == NULL ? DT_NOEND : item->due);
+		if (!item->inherits)
+		{
+			find_inner_flips(item, &look->deadlines[i], look->subset, look->at);
+			limit = next_instant(item->standing, look->at, limit);
+		}
+		look->nexts[i] = limit;
 		clip(&look->deadlines[i], look->nexts[i]);
 		i++;
 	}
@@ -253,6 +266,52 @@ segment_ahead_take(const SegmentLook *look)
 	}
 }
 
+/* ---- segments that refer to others ---- */
+
+/* Is this one known, beside the outer one, for all that the outer one will be known for? */
+static bool
+is_complete_beside(const SegmentWork *inner, const SegmentWork *item)
+{
+	SegmentBitmap *beyond;
+	bool		complete;
+
+	if (inner == NULL || inner->failure != NULL)
+		return false;
+	if (inner->rest == NULL || SEGMENT_MUTANT("early_inheritance"))
+		return true;
+	if (item->rest == NULL)
+		return false;
+	beyond = segment_bitmap_copy(inner->rest);
+	segment_bitmap_andnot(beyond, item->rest);
+	complete = segment_bitmap_is_empty(beyond);
+	segment_bitmap_free(beyond);
+	return complete;
+}
+
+void
+segment_ahead_choose(SegmentWork *item, List *items)
+{
+	const SegmentCompiled *compiled = item->standing->compiled;
+	ListCell   *lc;
+
+	item->inherits = false;
+	item->inner = NIL;
+	if (compiled->inner == NIL || compiled->instants != NIL)
+		return;
+	foreach(lc, item->standing->closure)
+		if (((SegmentCompiled *) lfirst(lc))->opaqueClock)
+		return;
+	foreach(lc, compiled->inner)
+	{
+		SegmentWork *inner = segment_refresh_find_item(items, lfirst_oid(lc));
+
+		if (!is_complete_beside(inner, item))
+			return;
+		item->inner = lappend(item->inner, inner);
+	}
+	item->inherits = true;
+}
+
 /* ---- the stages ahead ---- */
 
 /* Does the next stage of an item need an evaluation of everybody?  "due" then moves on. */
@@ -266,7 +325,7 @@ is_for_everybody(const SegmentWork *item)
 static bool
 has_stage(SegmentWork *item, TimestampTz clock)
 {
-	if (item->failure != NULL || item->prepared || !segment_ahead_reads_clock(item))
+	if (item->failure != NULL || item->prepared || item->inherits || !segment_ahead_reads_clock(item))
 		return false;
 	if (item->truth != NULL && !item->full && item->next < item->due)
 		return !SEGMENT_MUTANT("one_stage");
@@ -300,6 +359,30 @@ members_now(SegmentWork *item)
 	if (item->base == NULL)
 		item->base = segment_chunk_load(item->standing->entry->id, GetActiveSnapshot());
 	return item->truth = item->base;
+}
+
+/* Known as long as all of those that it refers to. */
+static void
+inherit_due(SegmentWork *item)
+{
+	TimestampTz due = DT_NOEND;
+	ListCell   *lc;
+
+	if (!item->inherits || item->failure != NULL || item->prepared)
+		return;
+	foreach(lc, item->inner)
+	{
+		const SegmentWork *inner = lfirst(lc);
+
+		if (inner->due >= due)
+			continue;
+		due = inner->due;
+		item->remark = inner->remark ? inner->remark : inner->standing->state.message;
+	}
+	if (due != item->due)
+		(void) members_now(item);	/* to be written down */
+	item->longer = due > item->due;
+	item->due = due;
 }
 
 /* Known to other segments that read this one at the same instant. */
@@ -405,6 +488,9 @@ segment_ahead_prepare(List *items, TimestampTz clock)
 	{
 		List	   *group;
 
+		foreach(lc, items)
+			if (((SegmentWork *) lfirst(lc))->level == level)
+			inherit_due(lfirst(lc));
 		while ((group = next_group(items, level, clock)) != NIL)
 		{
 			instr_time	start;
@@ -455,5 +541,12 @@ segment_ahead_store(const SegmentWork *item, TimestampTz clock)
 
 		CommandCounterIncrement();
 		segment_deadline_store_at(id, stage->at, stage->ids);
+	}
+	if (item->inherits && !SEGMENT_MUTANT("no_inheritance"))
+		foreach(lc, item->inner)
+	{
+		CommandCounterIncrement();
+		segment_deadline_copy(((SegmentWork *) lfirst(lc))->standing->entry->id, id, clock,
+							  item->full || item->restart || item->longer ? NULL : item->todo);
 	}
 }

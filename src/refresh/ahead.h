@@ -47,6 +47,12 @@ extern bool segment_ahead_same_settings(const SegmentEntry *a, const SegmentEntr
 /* Does the segment, or one that it refers to, read the clock? */
 extern bool segment_ahead_reads_clock(const SegmentWork *item);
 
+/*
+ * Choose whether this item has the deadlines of those it refers to, before it
+ * is evaluated and after they are.
+ */
+extern void segment_ahead_choose(SegmentWork *item, List *items);
+
 /* What was evaluated at the clock of the refresh becomes the items' own. */
 extern void segment_ahead_take(const SegmentLook *look);
 
@@ -57,7 +63,10 @@ extern void segment_ahead_take(const SegmentLook *look);
  */
 extern void segment_ahead_prepare(List *items, TimestampTz clock);
 
-/* Replace the deadlines that the refresh has dealt with by those it found. */
+/*
+ * Replace the deadlines that the refresh has dealt with by those it found; after
+ * the same was done for those that it refers to.
+ */
 extern void segment_ahead_store(const SegmentWork *item, TimestampTz clock);
 
 /*

@@ -26,8 +26,8 @@
 #include "refresh/ahead.h"
 #include "refresh/work.h"
 
-static SegmentWork *
-find_item(List *items, Oid viewId)
+SegmentWork *
+segment_refresh_find_item(List *items, Oid viewId)
 {
 	ListCell   *lc;
 
@@ -50,7 +50,7 @@ find_level(SegmentWork *item, List *items)
 	item->level = 0;
 	foreach(lc, compiled->inner)
 	{
-		SegmentWork *inner = find_item(items, lfirst_oid(lc));
+		SegmentWork *inner = segment_refresh_find_item(items, lfirst_oid(lc));
 
 		if (inner != NULL)
 			item->level = Max(item->level, find_level(inner, items) + 1);
@@ -235,7 +235,10 @@ segment_refresh_evaluate(List *items, SegmentWindow window, TimestampTz clock)
 		{
 			SegmentWork *item = lfirst(lc);
 
-			if (item->level == level && (item->full || !segment_bitmap_is_empty(item->todo)))
+			if (item->level != level)
+				continue;
+			segment_ahead_choose(item, items);
+			if (item->full || !segment_bitmap_is_empty(item->todo))
 				now = lappend(now, item);
 		}
 		evaluate_level(now, clock);

@@ -143,7 +143,8 @@ look_at(Search *search, const SegmentBitmap *subset, TimestampTz instant, Segmen
 	int64	   *looked = segment_bitmap_ids(subset, &n);
 	char	   *message;
 
-	probe.full = true;			/* asks for what is everybody's, too */
+	probe.full = true;			/* asks for what is everybody's, too .. */
+	probe.inherits = false;		/* .. and of those that it refers to */
 	if (!segment_ahead_look(&look, &message))
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_EXCEPTION),

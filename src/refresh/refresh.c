@@ -167,7 +167,8 @@ typedef enum Priority
 	ALL_ALIKE,					/* not automatic, or none is heavy */
 	HEAVY_WAIT,					/* their time has not come */
 	HEAVY_NEXT,					/* it has, but the others go first */
-	HEAVY_NOW					/* only they are refreshed */
+	HEAVY_NOW					/* only they are refreshed, and what they
+								 * refer to */
 } Priority;
 
 static Priority
@@ -197,16 +198,35 @@ choose_priority(List *items, const SegmentRound *round, TimestampTz now)
 	return segment_refresh_is_turn(round->subject) ? HEAVY_NOW : HEAVY_NEXT;
 }
 
+/* Does a heavy one refer to this one?  Then it inherits deadlines of it, refreshed at the same time (ahead.c). */
+static bool
+is_part_of_heavy(const SegmentWork *item, List *items)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, items)
+	{
+		const SegmentWork *outer = lfirst(lc);
+
+		if (outer->heavy)
+			foreach(lc2, outer->standing->closure)
+			if (((SegmentCompiled *) lfirst(lc2))->viewId == item->viewId)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Is this segment left out of the refresh?  Its epoch stays what it is, and what
  * had the same gets a new one; but a heavy segment that has to wait does not
  * hold back the deletion of invalidations meanwhile.
  */
 static bool
-is_left_out(SegmentWork *item, Priority priority)
+is_left_out(SegmentWork *item, List *items, Priority priority)
 {
 	if (!item->heavy)
-		return priority == HEAVY_NOW;
+		return priority == HEAVY_NOW && !is_part_of_heavy(item, items);
 	if (priority == HEAVY_WAIT)
 	{
 		item->postponed = item->standing->full == FULL_NOT;
@@ -253,7 +273,7 @@ set_aside(List *items, const SegmentRound *round, TimestampTz clock)
 					kept = lappend(kept, item);
 				break;
 			default:
-				if (!is_left_out(item, priority))
+				if (!is_left_out(item, items, priority))
 					kept = lappend(kept, item);
 		}
 		item->full = standing->full != FULL_NOT || round->rebuild;
@@ -320,6 +340,12 @@ is_unfinished(List *items)
 	return false;
 }
 
+static int
+compare_levels(const ListCell *a, const ListCell *b)
+{
+	return ((const SegmentWork *) lfirst(a))->level - ((const SegmentWork *) lfirst(b))->level;
+}
+
 /* Steps 3 and 4, under the active snapshot.  Returns whether something is left for the next step. */
 static bool
 move_forward(List *items, const SegmentRound *round, TimestampTz clock)
@@ -352,6 +378,7 @@ move_forward(List *items, const SegmentRound *round, TimestampTz clock)
 	epoch->clock = clock;
 	segment_epoch_put(epoch);
 	SEGMENT_STOP("epoch_written");
+	list_sort(items, compare_levels);
 	foreach(lc, items)
 	{
 		SegmentWork *item = lfirst(lc);

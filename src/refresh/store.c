@@ -141,7 +141,8 @@ segment_refresh_store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 	{
 		state->size = segment_bitmap_cardinality(members);
 		state->evaluated = item->full ? -1 : segment_bitmap_cardinality(item->todo);
-		state->cost = item->cost;
+		if (item->cost > 0)
+			state->cost = item->cost;
 	}
 	if (members != NULL || !standing->hasState)
 		state->refreshedAt = clock;

@@ -37,6 +37,10 @@ typedef struct SegmentWork
 	SegmentDeadlines deadlines; /* of the subjects evaluated */
 	TimestampTz due;			/* when everybody may change */
 	/* ahead.c: */
+	bool		inherits;		/* what time does to it, it does to those that
+								 * it refers to: it has their deadlines */
+	List	   *inner;			/* of SegmentWork *: those, if so */
+	bool		longer;			/* and is known longer than before, as they are */
 	List	   *steps;			/* of SegmentStage *: who differs at instants
 								 * evaluated ahead */
 	TimestampTz next;			/* the next instant that is everybody's; 0:
@@ -83,6 +87,9 @@ extern TimestampTz segment_refresh_pace(List *standings);
 
 /* schedule.c: Those are due, and so are others: is it their turn?  They take turns with every call. */
 extern bool segment_refresh_is_turn(Oid subject);
+
+/* evaluate.c: The item of a segment; NULL if it has none. */
+extern SegmentWork *segment_refresh_find_item(List *items, Oid viewId);
 
 /*
  * evaluate.c: Find out the truth of what each item is to evaluate, level by
