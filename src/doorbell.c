@@ -84,6 +84,7 @@
 #include "compat.h"
 #include "doorbell.h"
 #include "guc.h"
+#include "testing.h"
 
 /* A worker keeps its promise for a second at least (segmentation.naptime); so long it may be starting. */
 #define PATIENCE_MS 1000
@@ -279,7 +280,7 @@ static void
 before_commit(void)
 {
 	committing = true;
-	if (!find_bell())
+	if (!find_bell() && !SEGMENT_MUTANT("no_start"))
 		start_worker();
 }
 
@@ -287,7 +288,7 @@ before_commit(void)
 static void
 after_commit(void)
 {
-	if (find_bell())
+	if (find_bell() && !SEGMENT_MUTANT("no_ring"))
 		SetLatch(&bell->procLatch);
 }
 

@@ -27,7 +27,8 @@ CREATE TABLE segment.state (
 	total        bigint NOT NULL,       -- how many these were at first, and since when: for segment.progress
 	since        timestamptz NOT NULL,
 	failures     integer NOT NULL,      -- refreshes that failed in a row
-	retry_at     timestamptz NOT NULL   -- the worker leaves a failed segment alone until then
+	retry_at     timestamptz NOT NULL,  -- the worker leaves a failed segment alone until then
+	spare        bigint NOT NULL        -- deadlines that may be added before all but the earliest of each subject are removed
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 
 ALTER TABLE segment.state ALTER COLUMN rest SET STORAGE EXTERNAL;

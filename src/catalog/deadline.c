@@ -15,8 +15,10 @@
  *	  one: some five times on the way to a deadline months away.
  *
  * A subject evaluated for another reason stays in its old bucket too.  That is
- * harmless (it is looked at once more), and ends there: where two entries of a
- * subject lead to the same deadline they fall into one bucket.
+ * harmless (it is looked at once more), but such entries would grow in number.
+ * So now and then, when as many have been added as there are subjects, only the
+ * earliest of each is kept.  No later one is needed: at the earliest the subject is
+ * looked at, and gets new ones, all of those that it has then.
  *
  *-------------------------------------------------------------------------
  */
@@ -108,44 +110,14 @@ begin_bucket(Relation table, ScanKeyData *keys, int32 id, TimestampTz start)
 	return systable_beginscan(table, segment_table_index(table), true, NULL, 2, keys);
 }
 
-/* Is every id of one set in another? */
-static bool
-is_within(const SegmentBitmap *a, const SegmentBitmap *b)
-{
-	SegmentBitmap *beyond = segment_bitmap_copy(a);
-	bool		within;
-
-	segment_bitmap_andnot(beyond, b);
-	within = segment_bitmap_is_empty(beyond);
-	segment_bitmap_free(beyond);
-	return within;
-}
-
-/* Add subjects to a bucket. */
+/* Write down a bucket, in place of what is there, if there is something. */
 static void
-put_bucket(Relation table, int32 id, TimestampTz start, SegmentBitmap *ids)
+write_bucket(Relation table, int32 id, TimestampTz start, SegmentBitmap *ids, HeapTuple old)
 {
-	ScanKeyData keys[2];
-	SysScanDesc scan = begin_bucket(table, keys, id, start);
-	HeapTuple	old = systable_getnext(scan);
 	Datum		values[DEADLINE_COLUMNS];
 	bool		nulls[DEADLINE_COLUMNS] = {false};
 	HeapTuple	tuple;
 
-	if (HeapTupleIsValid(old))
-	{
-		bool		isnull;
-		SegmentBitmap *there = segment_bitmap_from_datum(heap_getattr(old, DEADLINE_COLUMNS,
-																	  RelationGetDescr(table), &isnull));
-
-		if (is_within(ids, there))
-		{
-			systable_endscan(scan);
-			return;
-		}
-		segment_bitmap_or(ids, there);
-		segment_bitmap_free(there);
-	}
 	segment_bitmap_optimize(ids);
 	values[0] = Int32GetDatum(id);
 	values[1] = TimestampTzGetDatum(start);
@@ -155,20 +127,59 @@ put_bucket(Relation table, int32 id, TimestampTz start, SegmentBitmap *ids)
 		CatalogTupleUpdate(table, &old->t_self, tuple);
 	else
 		CatalogTupleInsert(table, tuple);
-	systable_endscan(scan);
 	heap_freetuple(tuple);
 	pfree(DatumGetPointer(values[2]));
 }
 
-void
+static SegmentBitmap *
+ids_of(Relation table, HeapTuple tuple)
+{
+	bool		isnull;
+
+	return segment_bitmap_from_datum(heap_getattr(tuple, DEADLINE_COLUMNS, RelationGetDescr(table), &isnull));
+}
+
+static TimestampTz
+start_of(Relation table, HeapTuple tuple)
+{
+	bool		isnull;
+
+	return DatumGetTimestampTz(heap_getattr(tuple, 2, RelationGetDescr(table), &isnull));
+}
+
+/* Add subjects to a bucket; returns how many of them were not there. */
+static int64
+put_bucket(Relation table, int32 id, TimestampTz start, SegmentBitmap *ids)
+{
+	ScanKeyData keys[2];
+	SysScanDesc scan = begin_bucket(table, keys, id, start);
+	HeapTuple	old = systable_getnext(scan);
+	int64		added = segment_bitmap_cardinality(ids);
+
+	if (HeapTupleIsValid(old))
+	{
+		SegmentBitmap *there = ids_of(table, old);
+
+		added -= segment_bitmap_and_cardinality(ids, there);
+		segment_bitmap_or(ids, there);
+		segment_bitmap_free(there);
+	}
+	if (added > 0)
+		write_bucket(table, id, start, ids, old);
+	systable_endscan(scan);
+	return added;
+}
+
+int64
 segment_deadline_store(int32 id, const SegmentDeadlines *deadlines, TimestampTz clock)
 {
 	Relation	table;
 	Entry	   *entries;
 	size_t		n = deadlines->n;
+	int64		added = 0;
 
 	if (n == 0)
-		return;
+		return 0;
 	entries = MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(Entry));
 	for (size_t i = 0; i < n; i++)
 	{
@@ -190,51 +201,88 @@ segment_deadline_store(int32 id, const SegmentDeadlines *deadlines, TimestampTz 
 		CHECK_FOR_INTERRUPTS();
 		for (; i < n && entries[i].start == start; i++)
 			segment_bitmap_add(ids, entries[i].id);
-		put_bucket(table, id, start, ids);
+		added += put_bucket(table, id, start, ids);
 		segment_bitmap_free(ids);
 	}
 	table_close(table, NoLock);
 	pfree(entries);
+	return added;
 }
 
-void
+int64
 segment_deadline_store_at(int32 id, TimestampTz instant, const SegmentBitmap *ids)
 {
 	Relation	table = segment_table_open("deadline", RowExclusiveLock);
 	SegmentBitmap *copy = segment_bitmap_copy(ids);
+	int64		added = put_bucket(table, id, instant + (SEGMENT_MUTANT("late_stage") ? 1 : 0), copy);
 
-	put_bucket(table, id, instant + (SEGMENT_MUTANT("late_stage") ? 1 : 0), copy);
 	segment_bitmap_free(copy);
 	table_close(table, NoLock);
+	return added;
 }
 
-void
+int64
 segment_deadline_copy(int32 from, int32 to, TimestampTz clock, const SegmentBitmap *subset)
 {
 	Relation	table = segment_table_open("deadline", RowExclusiveLock);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	int64		added = 0;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(from));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(clock));
 	scan = systable_beginscan(table, segment_table_index(table), true, NULL, 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		SegmentBitmap *ids = segment_bitmap_from_datum(heap_getattr(tuple, DEADLINE_COLUMNS, RelationGetDescr(table), &isnull));
-		TimestampTz start = DatumGetTimestampTz(heap_getattr(tuple, 2, RelationGetDescr(table), &isnull));
+		SegmentBitmap *ids = ids_of(table, tuple);
 
 		CHECK_FOR_INTERRUPTS();
 		if (subset != NULL)
 			segment_bitmap_and(ids, subset);
 		if (!segment_bitmap_is_empty(ids))
-			put_bucket(table, to, start, ids);
+			added += put_bucket(table, to, start_of(table, tuple), ids);
 		segment_bitmap_free(ids);
-		CommandCounterIncrement();	/* another one may add to the same bucket */
 	}
 	systable_endscan(scan);
 	table_close(table, NoLock);
+	return added;
+}
+
+int64
+segment_deadline_tidy(int32 id)
+{
+	Relation	table = segment_table_open("deadline", RowExclusiveLock);
+	Relation	index = index_open(segment_table_index(table), AccessShareLock);
+	SegmentBitmap *seen = segment_bitmap_create();
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int64		n;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	scan = systable_beginscan_ordered(table, index, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, SEGMENT_MUTANT("tidy_latest") ? BackwardScanDirection : ForwardScanDirection)))
+	{
+		SegmentBitmap *ids = ids_of(table, tuple);
+		int64		before = segment_bitmap_cardinality(ids);
+
+		CHECK_FOR_INTERRUPTS();
+		segment_bitmap_andnot(ids, seen);
+		segment_bitmap_or(seen, ids);
+		if (segment_bitmap_is_empty(ids))
+			CatalogTupleDelete(table, &tuple->t_self);
+		else if (segment_bitmap_cardinality(ids) != before)
+			write_bucket(table, id, start_of(table, tuple), ids, tuple);
+		segment_bitmap_free(ids);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, NoLock);
+	table_close(table, NoLock);
+	CommandCounterIncrement();
+	n = segment_bitmap_cardinality(seen);
+	segment_bitmap_free(seen);
+	return n;
 }
 
 void

@@ -30,7 +30,7 @@
 #include "catalog/state.h"
 #include "compat.h"
 
-#define STATE_COLUMNS 16
+#define STATE_COLUMNS 17
 #define EPOCH_COLUMNS 4
 
 Oid
@@ -91,6 +91,7 @@ read_state(HeapTuple tuple, TupleDesc desc, SegmentState *state)
 	state->since = DatumGetTimestampTz(values[13]);
 	state->failures = DatumGetInt32(values[14]);
 	state->retryAt = DatumGetTimestampTz(values[15]);
+	state->spare = DatumGetInt64(values[16]);
 	state->tid = tuple->t_self;
 }
 
@@ -118,6 +119,7 @@ form_state(const SegmentState *state, TupleDesc desc)
 	values[13] = TimestampTzGetDatum(state->since);
 	values[14] = Int32GetDatum(state->failures);
 	values[15] = TimestampTzGetDatum(state->retryAt);
+	values[16] = Int64GetDatum(state->spare);
 	return heap_form_tuple(desc, values, nulls);
 }
 

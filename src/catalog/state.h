@@ -45,6 +45,8 @@ typedef struct SegmentState
 	TimestampTz since;			/* when that was */
 	int32		failures;		/* refreshes that failed in a row */
 	TimestampTz retryAt;		/* the worker leaves it alone until then */
+	int64		spare;			/* deadlines that may be added before they are
+								 * tidied */
 	ItemPointerData tid;		/* of the row; invalid: not stored yet */
 } SegmentState;
 

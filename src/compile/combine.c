@@ -13,8 +13,10 @@
  *		LEFT JOIN (SELECT customer_id, agg, agg, ... FROM orders GROUP BY customer_id)
  *
  * so that a source is read once however many segments look at it, and PostgreSQL
- * chooses between index and scan by the number of subjects.  What does not
- * have that form stays a subquery.  The clock is put in last, everywhere.
+ * chooses between index and scan by the number of subjects.  So are, for a subset of
+ * subjects, EXISTS (...) that link to the subject; and key IN (SELECT link ...) looks
+ * at the rows of these subjects only.  What has none of these forms stays a
+ * subquery, and may read a source as a whole.  The clock is put in last, everywhere.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,17 +57,19 @@ typedef enum PassKind
 	PASS_PLAIN,
 	PASS_SORTED,				/* they need their input sorted, the others
 								 * could not be hashed beside them */
-	PASS_SUBQUERY				/* their rows ask a subquery; its cost would
+	PASS_SUBQUERY,				/* their rows ask a subquery; its cost would
 								 * hide what the ways to read the others' rows
 								 * differ by */
+	PASS_EXISTS					/* no aggregate: is there such a row? */
 } PassKind;
 
-/* One pass over a source: the aggregates grouped by one link column. */
+/* One pass over a source: the aggregates grouped by one link column, or an EXISTS. */
 typedef struct Pass
 {
 	Query	   *query;			/* SELECT link, agg, ... GROUP BY link */
 	Var		   *link;
 	PassKind	kind;
+	List	   *rest;			/* of an EXISTS: what its rows have to fulfil */
 	int			rti;			/* of the subquery in the combined query */
 	int			joinRti;
 } Pass;
@@ -240,29 +244,30 @@ is_plain_from(Node *item, Query *query)
 	return false;
 }
 
-/*
- * Is this subquery an aggregate by subject?  Then its link column is returned,
- * and *rest receives the other conditions of its WHERE (an AND list).
- */
-static Var *
-match_aggregate(SubLink *sublink, CombineContext *context, List **rest, bool *zero)
+/* Rows of its FROM that pass its WHERE, and nothing done with them but in its target list. */
+static bool
+selects_only(Query *query)
 {
-	Query	   *query = (Query *) sublink->subselect;
-	TargetEntry *target;
+	return query->commandType == CMD_SELECT && query->groupClause == NIL && query->groupingSets == NIL &&
+		query->havingQual == NULL && query->distinctClause == NIL && query->sortClause == NIL &&
+		query->limitCount == NULL && query->limitOffset == NULL && query->cteList == NIL &&
+		query->setOperations == NULL && query->rowMarks == NIL && !query->hasWindowFuncs && !query->hasTargetSRFs;
+}
+
+static bool
+is_plain_query(Query *query)
+{
+	return selects_only(query) && list_length(query->jointree->fromlist) == 1 &&
+		is_plain_from(linitial(query->jointree->fromlist), query);
+}
+
+/* The link column of a query's WHERE, or NULL; *rest receives its other conditions (an AND list). */
+static Var *
+match_link(Query *query, CombineContext *context, List **rest)
+{
 	Var		   *link = NULL;
 	ListCell   *lc;
 
-	if (sublink->subLinkType != EXPR_SUBLINK || list_length(query->targetList) != 1 ||
-		query->groupClause != NIL || query->groupingSets != NIL || query->havingQual != NULL ||
-		query->distinctClause != NIL || query->sortClause != NIL || query->limitCount != NULL ||
-		query->limitOffset != NULL || query->cteList != NIL || query->setOperations != NULL ||
-		query->hasWindowFuncs || list_length(query->jointree->fromlist) != 1 ||
-		!is_plain_from(linitial(query->jointree->fromlist), query))
-		return NULL;
-	target = linitial(query->targetList);
-	if (!IsA(target->expr, Aggref) || !is_known_aggregate((Aggref *) target->expr, zero) ||
-		has_outside((Node *) target->expr))
-		return NULL;
 	*rest = NIL;
 	foreach(lc, make_ands_implicit((Expr *) query->jointree->quals))
 	{
@@ -276,6 +281,25 @@ match_aggregate(SubLink *sublink, CombineContext *context, List **rest, bool *ze
 			*rest = lappend(*rest, lfirst(lc));
 	}
 	return link;
+}
+
+/*
+ * Is this subquery an aggregate by subject?  Then its link column is returned,
+ * and *rest receives the other conditions of its WHERE (an AND list).
+ */
+static Var *
+match_aggregate(SubLink *sublink, CombineContext *context, List **rest, bool *zero)
+{
+	Query	   *query = (Query *) sublink->subselect;
+	TargetEntry *target;
+
+	if (sublink->subLinkType != EXPR_SUBLINK || list_length(query->targetList) != 1 || !is_plain_query(query))
+		return NULL;
+	target = linitial(query->targetList);
+	if (!IsA(target->expr, Aggref) || !is_known_aggregate((Aggref *) target->expr, zero) ||
+		has_outside((Node *) target->expr))
+		return NULL;
+	return match_link(query, context, rest);
 }
 
 static bool
@@ -398,6 +422,8 @@ restrict_pass(Pass *pass)
 	List	   *filters = NIL;
 	ListCell   *lc;
 
+	if (pass->kind == PASS_EXISTS)
+		return;
 	foreach(lc, pass->query->targetList)
 	{
 		Aggref	   *aggregate = (Aggref *) ((TargetEntry *) lfirst(lc))->expr;
@@ -475,6 +501,82 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	return (Node *) var;
 }
 
+/* ---- other subqueries, for a subset of subjects ---- */
+
+/* EXISTS (rows linked to the subject), as a column of a pass; NULL if it is none. */
+static Node *
+exists_column(SubLink *sublink, CombineContext *context)
+{
+	Query	   *query = (Query *) sublink->subselect;
+	Pass	   *pass = NULL;
+	NullTest   *test = makeNode(NullTest);
+	List	   *rest;
+	Var		   *link;
+	Var		   *var;
+	ListCell   *lc;
+
+	if (sublink->subLinkType != EXISTS_SUBLINK || query->hasAggs || !is_plain_query(query))
+		return NULL;
+	link = match_link(query, context, &rest);
+	if (link == NULL)
+		return NULL;
+	foreach(lc, context->groups)
+	{
+		Pass	   *candidate = lfirst(lc);
+
+		if (candidate->kind == PASS_EXISTS && equal(candidate->link, link) && equal(candidate->rest, rest) &&
+			same_from(candidate->query, query))
+			pass = candidate;
+	}
+	if (pass == NULL)
+	{
+		pass = make_group(sublink, link, context);
+		pass->kind = PASS_EXISTS;
+		pass->rest = rest;
+		pass->query->jointree->quals = make_and_qual(pass->query->jointree->quals,
+													 (Node *) make_ands_explicit(copyObject(rest)));
+	}
+	var = makeVar(pass->rti, 1, link->vartype, -1, InvalidOid, 0);
+	segment_compat_mark_nullable(var, pass->joinRti);
+	test->arg = (Expr *) var;
+	test->nulltesttype = IS_NOT_NULL;
+	test->location = -1;
+	return (Node *) test;
+}
+
+/*
+ * key IN (SELECT column ...): other keys need not be selected, but NULLs, which
+ * make it NULL instead of false.  NULL if the subquery has no such form.
+ */
+static Node *
+narrow_in(SubLink *sublink, CombineContext *context)
+{
+	Query	   *query = (Query *) sublink->subselect;
+	OpExpr	   *test = (OpExpr *) sublink->testexpr;
+	NullTest   *missing = makeNode(NullTest);
+	Var		   *key;
+	Var		   *column;
+
+	if (sublink->subLinkType != ANY_SUBLINK || !is_opclause(test) || list_length(test->args) != 2 ||
+		get_op_opfamily_strategy(test->opno, INTEGER_BTREE_FAM_OID) != BTEqualStrategyNumber ||
+		query->hasAggs || !selects_only(query) || list_length(query->targetList) != 1)
+		return NULL;
+	key = (Var *) segment_scope_strip(linitial(test->args));
+	column = (Var *) segment_scope_strip((Node *) ((TargetEntry *) linitial(query->targetList))->expr);
+	if (!IsA(key, Var) || key->varlevelsup != 0 || key->varno != 1 || key->varattno != context->keyAttno ||
+		!IsA(column, Var) || column->varlevelsup != 0 || column->varattno <= 0 ||
+		(column->vartype != INT2OID && column->vartype != INT4OID && column->vartype != INT8OID))
+		return NULL;
+	missing->arg = copyObject((Expr *) column);
+	missing->nulltesttype = IS_NULL;
+	missing->location = -1;
+	sublink = copyObject(sublink);
+	query = (Query *) sublink->subselect;
+	query->jointree->quals = make_and_qual(query->jointree->quals,
+										   (Node *) make_orclause(list_make2(subset_qual(context, copyObject(column)), missing)));
+	return (Node *) sublink;
+}
+
 static Node *pull_aggregates(Node *node, CombineContext *context);
 
 /*
@@ -503,7 +605,7 @@ pull_from_first(Node *node, CombineContext *context)
 	}
 }
 
-/* Replace the correlated aggregates of a condition; subqueries are not entered. */
+/* Replace the correlated aggregates and such of a condition; subqueries are not entered. */
 static Node *
 pull_aggregates(Node *node, CombineContext *context)
 {
@@ -519,6 +621,15 @@ pull_aggregates(Node *node, CombineContext *context)
 
 		if (link != NULL)
 			return aggregate_column((SubLink *) node, link, rest, zero, context);
+		if (context->subset != NULL)
+		{
+			Node	   *column = exists_column((SubLink *) node, context);
+
+			if (column == NULL)
+				column = narrow_in((SubLink *) node, context);
+			if (column != NULL)
+				return column;
+		}
 	}
 	if (IsA(node, Query))
 		return node;

@@ -524,29 +524,36 @@ segment_ahead_due(const SegmentStanding *standing, TimestampTz now)
 /* ---- writing ---- */
 
 void
-segment_ahead_store(const SegmentWork *item, TimestampTz clock)
+segment_ahead_store(SegmentWork *item, TimestampTz clock)
 {
+	SegmentState *state = &item->standing->state;
 	int32		id = item->standing->entry->id;
+	bool		anew = item->full || item->restart;
 	ListCell   *lc;
 
 	if (!segment_ahead_reads_clock(item))
 		return;
 	/* those that were due and were not looked at are in the rest */
-	segment_deadline_delete(id, item->full || item->restart ? DT_NOEND : clock);
+	segment_deadline_delete(id, anew ? DT_NOEND : clock);
+	if (anew)
+		state->spare = 0;
 	CommandCounterIncrement();	/* what was deleted is not to be found again */
-	segment_deadline_store(id, &item->deadlines, clock);
+	state->spare -= segment_deadline_store(id, &item->deadlines, clock);
 	foreach(lc, item->steps)
 	{
 		SegmentStage *stage = lfirst(lc);
 
 		CommandCounterIncrement();
-		segment_deadline_store_at(id, stage->at, stage->ids);
+		state->spare -= segment_deadline_store_at(id, stage->at, stage->ids);
 	}
 	if (item->inherits && !SEGMENT_MUTANT("no_inheritance"))
 		foreach(lc, item->inner)
 	{
 		CommandCounterIncrement();
-		segment_deadline_copy(((SegmentWork *) lfirst(lc))->standing->entry->id, id, clock,
-							  item->full || item->restart || item->longer ? NULL : item->todo);
+		state->spare -= segment_deadline_copy(((SegmentWork *) lfirst(lc))->standing->entry->id, id, clock,
+											  anew || item->longer ? NULL : item->todo);
 	}
+	CommandCounterIncrement();
+	if (state->spare < 0)
+		state->spare = segment_deadline_tidy(id);
 }

@@ -65,9 +65,9 @@ extern void segment_ahead_prepare(List *items, TimestampTz clock);
 
 /*
  * Replace the deadlines that the refresh has dealt with by those it found; after
- * the same was done for those that it refers to.
+ * the same was done for those that it refers to, before its state is written.
  */
-extern void segment_ahead_store(const SegmentWork *item, TimestampTz clock);
+extern void segment_ahead_store(SegmentWork *item, TimestampTz clock);
 
 /*
  * When a segment that stands so is to be refreshed for what is everybody's, to

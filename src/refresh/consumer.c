@@ -45,6 +45,7 @@
 #include "catalog/change.h"
 #include "catalog/query.h"
 #include "read/read.h"
+#include "testing.h"
 
 PGDLLEXPORT Datum segmentation_create_consumer(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_drop_consumer(PG_FUNCTION_ARGS);
@@ -244,6 +245,11 @@ check_lost(SegmentQuery *query, const char *name)
 	}
 }
 
+#define OLDEST_WAITING \
+	"SELECT u.id, u.position FROM segment.subscription u JOIN segment.segment s ON s.id = u.id," \
+	" LATERAL (SELECT h.number FROM segment.change h WHERE h.id = u.id AND h.number > u.position ORDER BY h.number LIMIT 1) w" \
+	" WHERE " READABLE " ORDER BY w.number LIMIT 1"
+
 /*
  * Lock the subscription that is next, and read the changes behind its position.
  * Returns the number of rows in SPI_tuptable, 0 if there is nothing to do.
@@ -254,10 +260,7 @@ check_lost(SegmentQuery *query, const char *name)
 static uint64
 take_subscription(SegmentQuery *query, int32 max_rows)
 {
-	while (segment_query_run(query,
-							 "SELECT u.id, u.position FROM segment.subscription u JOIN segment.segment s ON s.id = u.id,"
-							 " LATERAL (SELECT h.number FROM segment.change h WHERE h.id = u.id AND h.number > u.position ORDER BY h.number LIMIT 1) w"
-							 " WHERE " READABLE " ORDER BY w.number LIMIT 1 FOR UPDATE OF u SKIP LOCKED", false) > 0)
+	while (segment_query_run(query, SEGMENT_MUTANT("unlocked_batch") ? OLDEST_WAITING : OLDEST_WAITING " FOR UPDATE OF u SKIP LOCKED", false) > 0)
 	{
 		SegmentQuery batch = {0};
 		bool		isnull;

@@ -47,6 +47,7 @@
 #include "refresh/feed.h"
 #include "refresh/hook.h"
 #include "refresh/instant.h"
+#include "testing.h"
 
 /* What a row takes besides its sets, about. */
 #define ROW_BYTES 100
@@ -155,7 +156,7 @@ segment_feed_append(const SegmentWork *item, TimestampTz clock)
 {
 	const SegmentStanding *standing = item->standing;
 	int32		id = standing->entry->id;
-	bool		told = has_told_base(standing);
+	bool		told = has_told_base(standing) || (SEGMENT_MUTANT("untold_base") && standing->hasState);
 	const SegmentBitmap *before = told ? item->base : NULL;
 	const SegmentBitmap *after = item->truth;
 	SegmentChange last = {0};
@@ -238,7 +239,8 @@ trim(List *changes)
 		return;
 	segment_query_add(&query, INT4ARRAYOID, ids_of(old));
 	segment_query_add(&query, TIMESTAMPTZOID, TimestampTzGetDatum(horizon));
-	segment_query_add(&query, TIMESTAMPTZOID, TimestampTzGetDatum(minutes_ago(segment_guc_consumer_retention)));
+	segment_query_add(&query, TIMESTAMPTZOID, TimestampTzGetDatum(SEGMENT_MUTANT("eager_retention") ? horizon :
+																  minutes_ago(segment_guc_consumer_retention)));
 	segment_query_begin(&guard);
 	segment_query_run(&query,
 					  "DELETE FROM segment.change WHERE ctid = ANY (ARRAY("

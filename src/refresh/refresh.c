@@ -211,8 +211,8 @@ is_part_of_heavy(const SegmentWork *item, List *items)
 
 		if (outer->heavy)
 			foreach(lc2, outer->standing->closure)
-			if (((SegmentCompiled *) lfirst(lc2))->viewId == item->viewId)
-			return true;
+				if (((SegmentCompiled *) lfirst(lc2))->viewId == item->viewId)
+				return true;
 	}
 	return false;
 }

@@ -300,8 +300,14 @@ round_due_at(const SegmentRound *round, TimestampTz now)
 
 	foreach(lc, round->viewIds)
 	{
+		SegmentStanding *standing;
+
 		CHECK_FOR_INTERRUPTS();
-		standings = lappend(standings, segment_read_standing(lfirst_oid(lc)));
+		standing = segment_read_standing(lfirst_oid(lc));
+		/* when one is due whatever the pace, the others need not be looked at */
+		if (due_at(standing, DT_NOEND, now) <= now)
+			return now;
+		standings = lappend(standings, standing);
 	}
 	paced = segment_refresh_pace(standings);
 	foreach(lc, standings)

@@ -65,6 +65,7 @@ segment_refresh_store_unbuilt(SegmentWork *item, char status, const char *messag
 		state->version = 0;
 		state->size = 0;
 		state->failures = 0;
+		state->spare = 0;
 		ItemPointerSetInvalid(&state->tid);
 	}
 	state->failures = status == SEGMENT_FAILED ? state->failures + 1 : 0;
@@ -150,9 +151,9 @@ segment_refresh_store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 	state->message = item->remark;
 	state->failures = 0;
 	state->retryAt = DT_NOBEGIN;
-	segment_state_put(state);
 	if (members != NULL)
 		segment_ahead_store(item, clock);
+	segment_state_put(state);
 }
 
 /* The epoch that all of these segments, and no others, have now; or a new one. */

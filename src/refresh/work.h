@@ -40,7 +40,8 @@ typedef struct SegmentWork
 	bool		inherits;		/* what time does to it, it does to those that
 								 * it refers to: it has their deadlines */
 	List	   *inner;			/* of SegmentWork *: those, if so */
-	bool		longer;			/* and is known longer than before, as they are */
+	bool		longer;			/* and is known longer than before, as they
+								 * are */
 	List	   *steps;			/* of SegmentStage *: who differs at instants
 								 * evaluated ahead */
 	TimestampTz next;			/* the next instant that is everybody's; 0:

@@ -52,6 +52,7 @@
 
 #include "doorbell.h"
 #include "guc.h"
+#include "testing.h"
 #include "worker/internal.h"
 
 /* A worker that finds no segments stays so long: as long as it must keep a promise, see doorbell.c. */
@@ -84,9 +85,14 @@ leave_for_good(const SegmentWorkerLook *look, const SegmentWorkerOrder *order)
 static void
 try_to_leave(SegmentWorkerLook *look)
 {
-	bool		stay = !segment_doorbell_withdraw() || segment_doorbell_writers(look->invalidation);
+	bool		stay = !segment_doorbell_withdraw();
 
-	if (!stay)
+	/* what the last look is for takes place in this moment */
+	if (SEGMENT_MUTANT("slow_leave") || SEGMENT_MUTANT("no_last_look"))
+		pg_usleep(100 * 1000);
+	if (!SEGMENT_MUTANT("no_writers"))
+		stay |= segment_doorbell_writers(look->invalidation);
+	if (!stay && !SEGMENT_MUTANT("no_last_look"))
 	{
 		segment_worker_look(look);
 		stay = look->failed || look->due != NIL || look->next != DT_NOEND;
@@ -157,8 +163,11 @@ serve(const SegmentWorkerOrder *order)
 		bool		rung = MyLatch->is_set;
 
 		segment_worker_handle_signals();
-		ResetLatch(MyLatch);
+		if (!SEGMENT_MUTANT("late_reset"))
+			ResetLatch(MyLatch);
 		segment_worker_look(&look);
+		if (SEGMENT_MUTANT("late_reset"))
+			ResetLatch(MyLatch);
 		if (look.failed)
 		{
 			delay = delay == 0 ? FIRST_DELAY_MS : Min(delay * 2, MAX_DELAY_MS);

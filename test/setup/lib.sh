@@ -96,6 +96,11 @@ make_work() {
 	cd "$WORK" || exit 1
 }
 
+# small_disk SIZE: a file system of that size at WORK/small, the server's; fails where that is not allowed.
+small_disk() {
+	mkdir "$WORK/small" && mount -t tmpfs -o "size=$1,mode=700,uid=$(id -u "$SERVER_USER"),gid=$(id -g "$SERVER_USER")" none "$WORK/small" 2>/dev/null
+}
+
 # leave_nothing: stop the server if it runs and delete WORK, unless KEEP_WORK is set.
 leave_nothing() {
 	local status=$?
@@ -103,6 +108,7 @@ leave_nothing() {
 	[ -n "${KEEP_WORK-}" ] || {
 		stop_server
 		cd / || true
+		if mountpoint -q "$WORK/small" 2>/dev/null; then umount -l "$WORK/small"; fi
 		rm -rf "$WORK"
 	}
 	exit "$status"
