@@ -305,7 +305,8 @@ sub small_disk
 		$handle->do("CREATE TABLESPACE small LOCATION '$ENV{SMALL}'");
 		$handle->do('ALTER TABLE segment.chunk SET TABLESPACE small');
 		my $fill = sub {
-			$handle->do('CREATE TABLE filler (page text STORAGE PLAIN) TABLESPACE small');
+			$handle->do('CREATE TABLE filler (page text) TABLESPACE small');
+			$handle->do('ALTER TABLE filler ALTER page SET STORAGE PLAIN');
 			for my $rows (1000, 100, 10, 1)
 			{
 				while (eval { $handle->do("INSERT INTO filler SELECT repeat('x', 8000) FROM generate_series(1, $rows)"); 1 }) { }
