@@ -693,11 +693,16 @@ sql_value(SQLValueFunction *value, Node *now)
 #define SAFE_YEARS 1000
 
 static bool
+is_between(int64 value, int64 bound)
+{
+	return value > -bound && value < bound;
+}
+
+static bool
 is_safe_constant(Const *constant)
 {
 	const int64 span = SAFE_YEARS * INT64CONST(365) * USECS_PER_DAY;
 	Interval   *interval;
-	TimestampTz instant;
 
 	if (!IsA(constant, Const) || constant->constisnull)
 		return false;
@@ -705,12 +710,11 @@ is_safe_constant(Const *constant)
 	{
 		case TIMESTAMPTZOID:
 		case TIMESTAMPOID:
-			instant = DatumGetTimestampTz(constant->constvalue);
-			return instant > -span && instant < span;
+			return is_between(DatumGetTimestampTz(constant->constvalue), span);
 		case INTERVALOID:
 			interval = DatumGetIntervalP(constant->constvalue);
-			return Abs((int64) interval->month) < SAFE_YEARS * 12 && Abs((int64) interval->day) < SAFE_YEARS * 365 &&
-				interval->time > -span && interval->time < span;
+			return is_between(interval->month, SAFE_YEARS * 12) && is_between(interval->day, SAFE_YEARS * 365) &&
+				is_between(interval->time, span);
 		default:
 			return false;
 	}
