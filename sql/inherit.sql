@@ -72,3 +72,48 @@ DO LANGUAGE segment $$ ALTER SEGMENT recent ENABLE $$;
 CALL segment.refresh_all();
 SELECT segment, reads, pending FROM standing;
 SELECT wrong();
+
+-- an outer one with a deadline of its own, farther away than what the inner one is known for
+ALTER TABLE customers ADD seen timestamptz;
+DO LANGUAGE segment $$
+	CREATE SEGMENT daily ON customers WHERE extract(isodow FROM current_date) BETWEEN 1 AND 7;
+	CREATE SEGMENT seen_lately ON customers WHERE in_segment('daily') AND seen > now() - interval '7 days';
+$$;
+SET segmentation.clock = '2026-02-01 09:00Z';
+CALL segment.refresh_all();
+SET segmentation.clock = '2026-02-01 10:00Z';
+UPDATE customers SET seen = '2026-02-01 10:00Z' WHERE id = 1;
+CALL segment.refresh_all();
+SET segmentation.clock = '2026-02-02 00:30Z';
+CALL segment.refresh_all();
+SET segmentation.clock = '2026-02-03 00:30Z';
+CALL segment.refresh_all();
+SET segmentation.clock = '2026-02-05 00:30Z';
+CALL segment.refresh_all();
+SET segmentation.clock = '2026-02-07 00:30Z';
+CALL segment.refresh_all();
+SET segmentation.clock = '2026-02-08 00:30Z';
+CALL segment.refresh_all();
+SET segmentation.clock = '2026-02-08 09:59:59Z';
+SELECT segment.members('seen_lately') AS seen_lately, wrong();
+SET segmentation.clock = '2026-02-08 10:00Z';
+SELECT segment.members('seen_lately') AS seen_lately, wrong();
+
+-- too many pending subjects to look at at once, in a segment that changes at midnights: in parts, each up to the next instant only
+SET statement_timeout = '60s';
+CREATE TABLE crowd (id int PRIMARY KEY, here boolean);
+INSERT INTO crowd SELECT i, true FROM generate_series(1, 4000) i;
+ANALYZE crowd;
+DO LANGUAGE segment $$
+	CREATE SEGMENT here_today ON crowd WHERE here AND extract(isodow FROM current_date) BETWEEN 1 AND 7;
+	CREATE SEGMENT not_gone AS here_today;
+	REFRESH SEGMENT here_today, not_gone;
+$$;
+UPDATE crowd SET here = id % 3 > 0;
+SELECT segment.refresh_step('crowd', 1500) AS more;
+SELECT segment.refresh_step('crowd', 1500) AS more;
+SELECT wrong();
+SELECT segment.refresh_step('crowd', 1500) AS more;
+SELECT segment, reads, pending FROM standing WHERE segment IN ('here_today', 'not_gone');
+SET segmentation.clock = '2026-02-09 10:00Z';
+SELECT wrong();

@@ -316,7 +316,7 @@ same_from(Query *a, Query *b)
 		RangeTblEntry *x = lfirst(lc);
 		RangeTblEntry *y = lfirst(lc2);
 
-		if (x->rtekind != y->rtekind || x->relid != y->relid)
+		if (x->rtekind != y->rtekind || x->relid != y->relid || x->inh != y->inh)
 			return false;
 	}
 	return true;
@@ -536,6 +536,7 @@ exists_column(SubLink *sublink, CombineContext *context)
 		pass->query->jointree->quals = make_and_qual(pass->query->jointree->quals,
 													 (Node *) make_ands_explicit(copyObject(rest)));
 	}
+	segment_compat_merge_rights(pass->query, query);
 	var = makeVar(pass->rti, 1, link->vartype, -1, InvalidOid, 0);
 	segment_compat_mark_nullable(var, pass->joinRti);
 	test->arg = (Expr *) var;

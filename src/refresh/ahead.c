@@ -42,8 +42,8 @@
  * as without; but a reader no longer does it.  Whatever fails ahead is not
  * known ahead: "due" stays, or comes back to where it failed.
  *
- * A segment that refers to others and has no instants of its own inherits what
- * they know.  When none of them changes for a subject, it does not either: so
+ * A segment that refers to others and does not read the clock itself, or is just
+ * being evaluated as a whole and has no instants of its own, inherits what they know.  When none of them changes for a subject, it does not either: so
  * their deadlines, written down before, are its deadlines, and it is known as
  * long as they all are.  Nothing of theirs is evaluated again.  That needs all
  * of them in the same refresh, and whoever they have left for later left here.
@@ -297,6 +297,9 @@ segment_ahead_choose(SegmentWork *item, List *items)
 	item->inherits = false;
 	item->inner = NIL;
 	if (compiled->inner == NIL || compiled->instants != NIL)
+		return;
+	/* its own flips are known up to "due" only: that may not move on without an evaluation of everybody */
+	if (compiled->flips != NIL && !item->full && !item->restart && !SEGMENT_MUTANT("own_flips"))
 		return;
 	foreach(lc, item->standing->closure)
 		if (((SegmentCompiled *) lfirst(lc))->opaqueClock)

@@ -144,6 +144,7 @@ divide_full(List *items, Oid subject, int64 budget, TimestampTz clock)
 		if (item->standing->full == FULL_MANY)
 		{
 			item->full = false;
+			item->due = item->standing->state.due;
 			continue;
 		}
 		if (!tried)
