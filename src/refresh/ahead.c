@@ -298,8 +298,12 @@ segment_ahead_choose(SegmentWork *item, List *items)
 	item->inner = NIL;
 	if (compiled->inner == NIL || compiled->instants != NIL)
 		return;
-	/* its own flips are known up to "due" only: that may not move on without an evaluation of everybody */
-	if (compiled->flips != NIL && !item->full && !item->restart && !SEGMENT_MUTANT("own_flips"))
+
+	/*
+	 * its own flips are known up to "due" only: that may not move on without
+	 * an evaluation of everybody
+	 */
+	if (compiled->flips != NIL && !item->full && !item->restart)
 		return;
 	foreach(lc, item->standing->closure)
 		if (((SegmentCompiled *) lfirst(lc))->opaqueClock)
