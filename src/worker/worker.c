@@ -90,8 +90,7 @@ try_to_leave(SegmentWorkerLook *look)
 	/* what the last look is for takes place in this moment */
 	if (SEGMENT_MUTANT("slow_leave") || SEGMENT_MUTANT("no_last_look"))
 		pg_usleep(100 * 1000);
-	if (!SEGMENT_MUTANT("no_writers"))
-		stay |= segment_doorbell_writers(look->invalidation);
+	stay |= segment_doorbell_writers(look->invalidation);
 	if (!stay && !SEGMENT_MUTANT("no_last_look"))
 	{
 		segment_worker_look(look);
