@@ -298,9 +298,7 @@ segment_deadline_due(int32 id, TimestampTz until, Snapshot snapshot, SegmentBitm
 	scan = systable_beginscan(table, segment_table_index(table), true, snapshot, 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		SegmentBitmap *ids = segment_bitmap_from_datum(heap_getattr(tuple, DEADLINE_COLUMNS,
-																	RelationGetDescr(table), &isnull));
+		SegmentBitmap *ids = ids_of(table, tuple);
 
 		segment_bitmap_or(due, ids);
 		segment_bitmap_free(ids);
@@ -324,11 +322,7 @@ segment_deadline_next(int32 id, TimestampTz clock, Snapshot snapshot)
 	scan = systable_beginscan_ordered(table, index, snapshot, 2, keys);
 	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
 	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-
-		next = DatumGetTimestampTz(heap_getattr(tuple, 2, RelationGetDescr(table), &isnull));
-	}
+		next = start_of(table, tuple);
 	systable_endscan_ordered(scan);
 	index_close(index, NoLock);
 	table_close(table, NoLock);
