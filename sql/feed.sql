@@ -412,7 +412,8 @@ DO LANGUAGE segment $$ ALTER SEGMENT german WHERE country = 'DE'; REFRESH SEGMEN
 CREATE TABLE commands (n serial, command text, message text);
 INSERT INTO commands (command) VALUES ('DO LANGUAGE segment ''REFRESH SEGMENT ALL'''), ('SELECT segment.refresh()'), ('SELECT segment.forget(''customers'', ''{1}'')'),
 	('DO LANGUAGE segment ''DROP SEGMENT german'''), ('CREATE TEMP TABLE x (i int)'), ('SET ROLE postgres'), ('INSERT INTO late_checked VALUES (1)'), ('COMMIT'),
-	('SELECT 1 / 0'), ('SET search_path = nowhere');
+	('SELECT 1 / 0'), ('SET search_path = nowhere'), ('SELECT segment.refresh_step(''customers'', 0)'), ('CALL segment.refresh_all()'), ('SELECT segment.rebuild(''german'')'),
+	('DO $x$ BEGIN RAISE ''too slow, elsewhere'' USING ERRCODE = ''57014''; END $x$'), ('DO $x$ BEGIN RAISE ''not in order, elsewhere'' USING ERRCODE = ''40001''; END $x$');
 DO $$
 DECLARE
 	c record;
@@ -521,6 +522,8 @@ RESET ROLE;
 SET ROLE feed_owner;
 SET segmentation.history_retention = 0;
 RESET ROLE;
+
+SELECT * FROM segment.size_history('german', '-infinity', '2026-07-01', '1 day');
 
 -- ---- erasure ----
 

@@ -74,23 +74,23 @@ CREATE FUNCTION segment.bitmap_ne(segment.bitmap, segment.bitmap) RETURNS boolea
 
 CREATE FUNCTION segment.bitmap_lt(segment.bitmap, segment.bitmap) RETURNS boolean
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_lt'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 
 CREATE FUNCTION segment.bitmap_le(segment.bitmap, segment.bitmap) RETURNS boolean
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_le'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 
 CREATE FUNCTION segment.bitmap_gt(segment.bitmap, segment.bitmap) RETURNS boolean
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_gt'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 
 CREATE FUNCTION segment.bitmap_ge(segment.bitmap, segment.bitmap) RETURNS boolean
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_ge'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 
 CREATE FUNCTION segment.bitmap_cmp(segment.bitmap, segment.bitmap) RETURNS integer
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_cmp'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 
 CREATE FUNCTION segment.bitmap_hash(segment.bitmap) RETURNS integer
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_hash'
@@ -280,7 +280,7 @@ COMMENT ON OPERATOR segment.&& (segment.bitmap, bigint[]) IS 'contains an elemen
 
 CREATE FUNCTION segment.equals(segment.bitmap, segment.bitmap) RETURNS boolean
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_eq'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.equals(segment.bitmap, segment.bitmap) IS 'same ids, like =';
 
 CREATE FUNCTION segment.is_strict_subset(a segment.bitmap, b segment.bitmap) RETURNS boolean
@@ -327,39 +327,39 @@ COMMENT ON FUNCTION segment.jaccard(segment.bitmap, segment.bitmap) IS 'ids in b
 
 CREATE FUNCTION segment.range_cardinality(bitmap segment.bitmap, first bigint, last bigint) RETURNS bigint
     AS 'MODULE_PATHNAME', 'segmentation_range_cardinality'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.range_cardinality(bitmap segment.bitmap, first bigint, last bigint) IS 'number of ids from first to last, both inclusive';
 
 CREATE FUNCTION segment.min_id(segment.bitmap) RETURNS bigint
     AS 'MODULE_PATHNAME', 'segmentation_min_id'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.min_id(segment.bitmap) IS 'least id, NULL if empty';
 
 CREATE FUNCTION segment.max_id(segment.bitmap) RETURNS bigint
     AS 'MODULE_PATHNAME', 'segmentation_max_id'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.max_id(segment.bitmap) IS 'greatest id, NULL if empty';
 
 CREATE FUNCTION segment.rank(bitmap segment.bitmap, id bigint) RETURNS bigint
     AS 'MODULE_PATHNAME', 'segmentation_rank'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.rank(bitmap segment.bitmap, id bigint) IS 'number of ids less than or equal to id';
 
 CREATE FUNCTION segment.nth(bitmap segment.bitmap, n bigint) RETURNS bigint
     AS 'MODULE_PATHNAME', 'segmentation_nth'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.nth(bitmap segment.bitmap, n bigint) IS 'id at position n from 1, or from the end for negative n; NULL beyond';
 
 -- making and changing
 
 CREATE FUNCTION segment.add(bitmap segment.bitmap, id bigint) RETURNS segment.bitmap
     AS 'MODULE_PATHNAME', 'segmentation_add'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.add(bitmap segment.bitmap, id bigint) IS 'with this id';
 
 CREATE FUNCTION segment.remove(bitmap segment.bitmap, id bigint) RETURNS segment.bitmap
     AS 'MODULE_PATHNAME', 'segmentation_remove'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.remove(bitmap segment.bitmap, id bigint) IS 'without this id';
 
 CREATE FUNCTION segment.range(first bigint, last bigint) RETURNS segment.bitmap
@@ -369,22 +369,22 @@ COMMENT ON FUNCTION segment.range(first bigint, last bigint) IS 'the ids from fi
 
 CREATE FUNCTION segment.add_range(bitmap segment.bitmap, first bigint, last bigint) RETURNS segment.bitmap
     AS 'MODULE_PATHNAME', 'segmentation_add_range'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.add_range(bitmap segment.bitmap, first bigint, last bigint) IS 'with the ids from first to last, both inclusive';
 
 CREATE FUNCTION segment.fill(bitmap segment.bitmap, first bigint, last bigint) RETURNS segment.bitmap
     AS 'MODULE_PATHNAME', 'segmentation_add_range'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.fill(bitmap segment.bitmap, first bigint, last bigint) IS 'another name of add_range';
 
 CREATE FUNCTION segment.remove_range(bitmap segment.bitmap, first bigint, last bigint) RETURNS segment.bitmap
     AS 'MODULE_PATHNAME', 'segmentation_remove_range'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.remove_range(bitmap segment.bitmap, first bigint, last bigint) IS 'without the ids from first to last, both inclusive';
 
 CREATE FUNCTION segment.flip(bitmap segment.bitmap, first bigint, last bigint) RETURNS segment.bitmap
     AS 'MODULE_PATHNAME', 'segmentation_flip'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.flip(bitmap segment.bitmap, first bigint, last bigint) IS 'with the ids from first to last, both inclusive, turned over';
 
 CREATE FUNCTION segment.shift(bitmap segment.bitmap, "offset" bigint) RETURNS segment.bitmap

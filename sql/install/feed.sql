@@ -33,6 +33,8 @@ CREATE TABLE segment.change (
 ALTER TABLE segment.change ALTER COLUMN entered SET STORAGE EXTERNAL;
 ALTER TABLE segment.change ALTER COLUMN exited SET STORAGE EXTERNAL;
 ALTER TABLE segment.change ALTER COLUMN members SET STORAGE EXTERNAL;
+-- Where the history may begin, for the retention.
+CREATE INDEX change_members ON segment.change (id, written) WHERE members IS NOT NULL;
 CREATE INDEX change_since ON segment.change (id, since, number);
 
 -- A named reader of the feed, with a position per segment.
@@ -152,10 +154,11 @@ CREATE VIEW segment.consumers WITH (security_barrier) AS
 		(SELECT pg_catalog.now() - h.written FROM segment.change h WHERE h.id = s.id AND h.number > u.position ORDER BY h.number LIMIT 1) AS behind_age,
 		COALESCE(u.position < (SELECT h.previous FROM segment.change h WHERE h.id = s.id ORDER BY h.number LIMIT 1), false) AS lost
 	FROM segment.consumer c
-	LEFT JOIN (segment.subscription u JOIN segment.segment s ON s.id = u.id) ON u.consumer = c.name
+	LEFT JOIN (segment.subscription u JOIN segment.segment s ON s.id = u.id)
+		ON u.consumer = c.name AND pg_catalog.has_table_privilege(s.view, 'SELECT')
 	WHERE pg_catalog.pg_has_role(c.owner, 'USAGE');
 COMMENT ON VIEW segment.consumers IS
-	'consumers of roles that the caller is a member of, with each segment: position, changes and age behind, lost: changes were deleted unread';
+	'consumers of roles that the caller is a member of, with each segment that the caller may read: position, changes and age behind, lost: changes were deleted unread';
 
 CREATE VIEW segment.hooks WITH (security_barrier) AS
 	SELECT s.view AS segment, CASE h.event WHEN 'e' THEN 'enter' ELSE 'exit' END AS event,

@@ -18,6 +18,8 @@
 #include "utils/memutils.h"
 
 #define BUFFER_INITIAL	64
+#define BUFFER_SMALL	1024	/* larger only within work_mem: there may be
+								 * very many builders */
 #define BUFFER_MAX		(128 * 1024)
 
 /* From so many ids on, a builder is faster than adding one by one. */
@@ -110,7 +112,9 @@ segment_builder_flush(SegmentBuilder *builder)
 void
 segment_builder_make_room(SegmentBuilder *builder)
 {
-	if (builder->allocated < BUFFER_MAX)
+	if (builder->allocated < BUFFER_SMALL ||
+		(builder->allocated < BUFFER_MAX &&
+		 MemoryContextMemAllocated(builder->context, false) <= (size_t) work_mem * 1024))
 	{
 		builder->allocated *= 2;
 		builder->buffer = repalloc(builder->buffer, sizeof(int64) * builder->allocated);

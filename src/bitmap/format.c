@@ -24,9 +24,11 @@
  * and their hash is the hash of the set.  CRoaring's run_optimize leaves that
  * tie as it finds it; segment_format_settle() decides it.
  *
- * Everything that comes from outside, and every stored value before it is
- * read, passes segment_format_check(): CRoaring's own functions trust what
- * they read in place.
+ * Everything that comes from outside passes segment_format_check(), and so does
+ * every stored value before it is read: CRoaring's own functions trust what they
+ * read in place.  Of values that are only intersected, subtracted or counted,
+ * segment_format_check_outline() sees the whole and
+ * segment_format_check_container() what is looked at.
  *
  *-------------------------------------------------------------------------
  */
@@ -149,9 +151,12 @@ count_bits(const char *bytes)
 #define FAIL(reason, position) \
 	do { *where = (size_t) (position); return (reason); } while (0)
 
-/* Check one container whose kind and cardinality its header gives; *size receives its bytes. */
+/*
+ * Check one container whose kind and cardinality its header gives; *size receives
+ * its bytes.  Without "whole" only that they are there.
+ */
 static inline const char *
-check_container(const char *bytes, size_t available, bool isRun, uint32 cardinality,
+check_container(const char *bytes, size_t available, bool isRun, uint32 cardinality, bool whole,
 				size_t *size, size_t *where)
 {
 	if (isRun)
@@ -165,7 +170,7 @@ check_container(const char *bytes, size_t available, bool isRun, uint32 cardinal
 			FAIL("truncated run container", 2);
 		if (nruns == 0)
 			FAIL("empty run container", 0);
-		if (count_runs(bytes + 2, nruns) != cardinality)
+		if (whole && count_runs(bytes + 2, nruns) != cardinality)
 			FAIL("runs that overlap, touch, are out of order or do not add up to the container's count", 2);
 		*size = 2 + 4 * (size_t) nruns;
 	}
@@ -173,7 +178,7 @@ check_container(const char *bytes, size_t available, bool isRun, uint32 cardinal
 	{
 		if (available < SEGMENT_BITSET_BYTES)
 			FAIL("truncated bitset container", 0);
-		if (count_bits(bytes) != cardinality)
+		if (whole && count_bits(bytes) != cardinality)
 			FAIL("bitset container with another number of bits than its count", 0);
 		*size = SEGMENT_BITSET_BYTES;
 	}
@@ -181,21 +186,16 @@ check_container(const char *bytes, size_t available, bool isRun, uint32 cardinal
 	{
 		if (available < 2 * (size_t) cardinality)
 			FAIL("truncated array container", 0);
-		if (!is_ascending(bytes, cardinality))
+		if (whole && !is_ascending(bytes, cardinality))
 			FAIL("array container out of order", 0);
 		*size = 2 * (size_t) cardinality;
 	}
 	return NULL;
 }
 
-/*
- * segment_format_check32
- *		Check the bytes of one bucket.
- *
- * size: what there is to read.  *used receives the bytes that the bucket takes.
- */
-const char *
-segment_format_check32(const char *bytes, size_t size, size_t *where, size_t *used)
+/* segment_format_check32, or without "whole" segment_format_check_outline for one bucket. */
+static inline const char *
+check_bucket(const char *bytes, size_t size, bool whole, size_t *where, size_t *used)
 {
 	uint32		cookie;
 	uint32		n;
@@ -251,7 +251,7 @@ segment_format_check32(const char *bytes, size_t size, size_t *where, size_t *us
 		previous = key;
 		if (offsets != 0 && load32(bytes + offsets + 4 * i) != position)
 			FAIL("wrong container offset", offsets + 4 * i);
-		reason = check_container(bytes + position, size - position, isRun, cardinality,
+		reason = check_container(bytes + position, size - position, isRun, cardinality, whole,
 								 &length, &within);
 		if (reason != NULL)
 			FAIL(reason, position + within);
@@ -261,8 +261,20 @@ segment_format_check32(const char *bytes, size_t size, size_t *where, size_t *us
 	return NULL;
 }
 
+/*
+ * segment_format_check32
+ *		Check the bytes of one bucket.
+ *
+ * size: what there is to read.  *used receives the bytes that the bucket takes.
+ */
 const char *
-segment_format_check(const char *bytes, size_t size, size_t *where)
+segment_format_check32(const char *bytes, size_t size, size_t *where, size_t *used)
+{
+	return check_bucket(bytes, size, true, where, used);
+}
+
+static inline const char *
+check_buckets(const char *bytes, size_t size, bool whole, size_t *where)
 {
 	uint64		nbuckets;
 	size_t		position = 8;
@@ -290,7 +302,7 @@ segment_format_check(const char *bytes, size_t size, size_t *where)
 			FAIL("buckets out of order", position);
 		previous = high;
 		position += 4;
-		reason = segment_format_check32(bytes + position, size - position, &within, &used);
+		reason = check_bucket(bytes + position, size - position, whole, &within, &used);
 		if (reason != NULL)
 			FAIL(reason, position + within);
 		position += used;
@@ -298,6 +310,18 @@ segment_format_check(const char *bytes, size_t size, size_t *where)
 	if (position != size)
 		FAIL("bytes after the end", position);
 	return NULL;
+}
+
+const char *
+segment_format_check(const char *bytes, size_t size, size_t *where)
+{
+	return check_buckets(bytes, size, true, where);
+}
+
+const char *
+segment_format_check_outline(const char *bytes, size_t size, size_t *where)
+{
+	return check_buckets(bytes, size, false, where);
 }
 
 void
@@ -385,6 +409,24 @@ segment_format_container(const SegmentBucket *bucket, uint32 i, SegmentContainer
 	else
 		container->kind = container->cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET : SEGMENT_ARRAY;
 	container->bytes = bytes;
+}
+
+bool
+segment_format_check_container(const SegmentBucket *bucket, uint32 i)
+{
+	SegmentContainer container;
+
+	segment_format_container(bucket, i, &container);
+	switch (container.kind)
+	{
+		case SEGMENT_ARRAY:
+			return is_ascending(container.bytes, container.cardinality);
+		case SEGMENT_BITSET:
+			return count_bits(container.bytes) == container.cardinality;
+		case SEGMENT_RUN:
+			return count_runs(container.bytes, container.nruns) == container.cardinality;
+	}
+	return false;
 }
 
 uint32
@@ -643,6 +685,7 @@ segment_format_settle(const char *bytes, char *out)
 	segment_format_open(bytes, &bucket);
 	for (uint32 i = 0; i < bucket.ncontainers; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!segment_bucket_is_run(&bucket, i))
 			continue;
 		nruns++;
@@ -680,6 +723,7 @@ segment_format_settle(const char *bytes, char *out)
 	{
 		size_t		size = container_size(&bucket, i, next);
 
+		CHECK_FOR_INTERRUPTS();
 		if (offsets != NULL)
 			segment_write32(offsets + 4 * i, (uint32) (out - start));
 		segment_format_container(&bucket, i, &container);

@@ -63,20 +63,25 @@ write_set(MemoryContext caller, SegmentBitmap *set)
 
 /* ---- operators ---- */
 
-#define COMBINATION(name, op) \
+#define COMBINATION(name, op, get_arguments) \
 SQL_FUNCTION(name) \
 { \
 	IN_SCRATCH; \
-	SegmentBitmap *a = SEGMENT_GETARG(0); \
-	SegmentBitmap *b = SEGMENT_GETARG(1); \
+	SegmentBitmap *a; \
+	SegmentBitmap *b; \
 \
+	get_arguments; \
 	RETURN_SET(segment_set_combine(op, a, b)); \
 }
 
-COMBINATION(bitmap_and, SEGMENT_AND)
-COMBINATION(bitmap_or, SEGMENT_OR)
-COMBINATION(bitmap_andnot, SEGMENT_ANDNOT)
-COMBINATION(bitmap_xor, SEGMENT_XOR)
+#define GET_WHOLE (a = SEGMENT_GETARG(0), b = SEGMENT_GETARG(1))
+#define GET_MEETING(wholeLeft) \
+	segment_set_arguments_meeting(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), wholeLeft, &a, &b)
+
+COMBINATION(bitmap_and, SEGMENT_AND, GET_MEETING(false))
+COMBINATION(bitmap_or, SEGMENT_OR, GET_WHOLE)
+COMBINATION(bitmap_andnot, SEGMENT_ANDNOT, GET_MEETING(true))
+COMBINATION(bitmap_xor, SEGMENT_XOR, GET_WHOLE)
 
 SQL_FUNCTION(bitmap_contains)
 {
@@ -97,9 +102,11 @@ SQL_FUNCTION(bitmap_contained)
 SQL_FUNCTION(bitmap_overlaps)
 {
 	IN_SCRATCH;
-	SegmentBitmap *a = SEGMENT_GETARG(0);
+	SegmentBitmap *a;
+	SegmentBitmap *b;
 
-	RETURN_SCALAR(Bool, segment_set_intersects(a, SEGMENT_GETARG(1)));
+	GET_MEETING(false);
+	RETURN_SCALAR(Bool, segment_set_intersects(a, b));
 }
 
 SQL_FUNCTION(bitmap_contains_id)
@@ -161,10 +168,11 @@ typedef struct Overlap
 static Overlap
 overlap(FunctionCallInfo fcinfo)
 {
-	SegmentBitmap *a = SEGMENT_GETARG(0);
-	SegmentBitmap *b = SEGMENT_GETARG(1);
+	SegmentBitmap *a;
+	SegmentBitmap *b;
 	Overlap		result;
 
+	GET_MEETING(false);
 	result.a = segment_bitmap_cardinality(a);
 	result.b = segment_bitmap_cardinality(b);
 	result.both = segment_bitmap_and_cardinality(a, b);
@@ -174,9 +182,11 @@ overlap(FunctionCallInfo fcinfo)
 SQL_FUNCTION(and_cardinality)
 {
 	IN_SCRATCH;
-	SegmentBitmap *a = SEGMENT_GETARG(0);
+	SegmentBitmap *a;
+	SegmentBitmap *b;
 
-	RETURN_SCALAR(Int64, segment_bitmap_and_cardinality(a, SEGMENT_GETARG(1)));
+	GET_MEETING(false);
+	RETURN_SCALAR(Int64, segment_bitmap_and_cardinality(a, b));
 }
 
 SQL_FUNCTION(or_cardinality)

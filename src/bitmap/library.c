@@ -105,11 +105,11 @@ in_arena(const void *chunk)
 	return (const char *) chunk >= arena.start && (const char *) chunk < arena.start + arena.size;
 }
 
-/* Give back what an ERROR has left. */
+/* Give back what an ERROR has left, even one that was caught. */
 static void
 at_end_of_transaction(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PARALLEL_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
 		MemoryContextReset(scratch);
 }
 

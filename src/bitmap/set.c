@@ -9,12 +9,14 @@
  * counts come from its header.  CRoaring then reads the bytes in place (a
  * view); only changing them makes a copy.
  *
- * The bytes given to a view were checked (format.c), since CRoaring trusts
- * them.  A set allocates in its own context only, whatever the current one is.
+ * What is read of the bytes of a view was checked (format.c), since CRoaring
+ * trusts them.  A set allocates in its own context only, whatever the current one is.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <roaring/containers/containers.h>
 
 #include "bitmap/set.h"
 #include "bitmap/toast.h"
@@ -30,6 +32,9 @@
 /* Results of so many containers are kept as bytes. */
 #define COMPACT_FROM 8192
 
+/* Fresh memory for so many containers, or more, is touched before CRoaring writes them in one go. */
+#define TOUCH_FROM 2048
+
 /* A union in an aggregate goes on with bitsets from so many times the bytes of an input and bytes per container on. */
 #define BITSETS_FROM 6
 #define BITSETS_FROM_EACH 128
@@ -37,10 +42,7 @@
 void
 segment_too_large(void)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("bitmap is too large"),
-			 errdetail("A bitmap takes up to 1 GB.")));
+	ereport(ERROR, SEGMENT_TOO_LARGE);
 }
 
 int64
@@ -167,6 +169,25 @@ has_slot(const SegmentBitmap *set, uint32 i, uint32 high)
 	return i < set->nslots && set->slots[i].high == high;
 }
 
+/*
+ * CRoaring notes as the capacity of a run container of a view how many ids it
+ * has, and gives as much to each copy: 256 kB for a range of 65,536.
+ */
+static void
+tighten_runs(roaring_bitmap_t *map)
+{
+	roaring_array_t *array = &map->high_low_container;
+
+	for (int32 i = 0; i < array->size; i++)
+		if (array->typecodes[i] == RUN_CONTAINER_TYPE)
+		{
+			char	   *run = array->containers[i];
+
+			/* it lies at any address */
+			memcpy(run + offsetof(run_container_t, capacity), run + offsetof(run_container_t, n_runs), sizeof(int32));
+		}
+}
+
 roaring_bitmap_t *
 segment_slot_map(const SegmentBitmap *set, uint32 i)
 {
@@ -177,6 +198,7 @@ segment_slot_map(const SegmentBitmap *set, uint32 i)
 		MemoryContext old = MemoryContextSwitchTo(set->context);
 
 		slot->map = croaring.bitmap_portable_deserialize_frozen(slot->bytes);
+		tighten_runs(slot->map);
 		MemoryContextSwitchTo(old);
 	}
 	return slot->map;
@@ -210,6 +232,21 @@ copy_map(const SegmentSlot *slot)
 }
 
 /*
+ * CRoaring writes a map in one call, that no cancel ends.  Most of the time of
+ * such a call goes into getting its pages from the operating system: do that
+ * first, page by page (of 4 kB or more).
+ */
+static void
+touch(char *bytes, size_t size)
+{
+	for (size_t done = 0; done < size; done += 4096)
+	{
+		bytes[done] = 0;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/*
  * Write a map, which has its memory in this context, as canonical 32-bit bytes;
  * returns their size.  Most results are canonical as they come, and finding
  * that out takes less time than run_optimize.
@@ -217,12 +254,15 @@ copy_map(const SegmentSlot *slot)
 static size_t
 write_map(MemoryContext context, roaring_bitmap_t *map, char *out)
 {
-	size_t		size = croaring.bitmap_portable_serialize(map, out);
+	size_t		size;
 	size_t		settled;
 	SegmentBucket bucket;
 	MemoryContext old;
 	char	   *copy;
 
+	if (map->high_low_container.size >= TOUCH_FROM)
+		touch(out, croaring.bitmap_portable_size_in_bytes(map));
+	size = croaring.bitmap_portable_serialize(map, out);
 	segment_format_open(out, &bucket);
 	if (segment_format_is_canonical(&bucket))
 		return size;
@@ -403,10 +443,16 @@ range_end(int64 last, uint32 high)
 	return segment_id_high(last) == high ? segment_id_low(last) : FULL_SLOT;
 }
 
+bool
+segment_range_fits(int64 first, int64 last)
+{
+	return segment_id_high(last) - segment_id_high(first) < SEGMENT_MAX_NEW_SLOTS;
+}
+
 static void
 check_range_size(int64 first, int64 last)
 {
-	if (segment_id_high(last) - segment_id_high(first) >= SEGMENT_MAX_NEW_SLOTS)
+	if (!segment_range_fits(first, last))
 		segment_too_large();
 }
 
@@ -1204,12 +1250,22 @@ write_slot(const SegmentBitmap *set, const SegmentSlot *slot, char *out)
 	return out + slot->size;
 }
 
-/* The bytes that writing a set may take. */
+/*
+ * The bytes that writing a set may take, also for a moment: run_optimize gives
+ * a slot that had no runs a flag for each container, and may save less by it.
+ */
 static size_t
 written_bound(const SegmentBitmap *set)
 {
-	return VARHDRSZ + segment_format_settled_bound(segment_bitmap_serialized_size(set)) +
-		16 * (size_t) set->nslots;
+	size_t		bound = VARHDRSZ + segment_format_settled_bound(segment_bitmap_serialized_size(set));
+
+	for (uint32 i = 0; i < set->nslots; i++)
+	{
+		bound += 16;
+		if (set->slots[i].bytes == NULL)
+			bound += (set->slots[i].map->high_low_container.size + 7) / 8;
+	}
+	return bound;
 }
 
 bytea *
@@ -1247,12 +1303,9 @@ segment_bitmap_to_datum(const SegmentBitmap *set)
 	return PointerGetDatum(segment_set_to_varlena(set));
 }
 
-void
-segment_set_check(const char *bytes, size_t size, int errcode_of_mistake)
+static void
+report_mistake(const char *reason, size_t where, size_t size, int errcode_of_mistake)
 {
-	size_t		where;
-	const char *reason = segment_format_check(bytes, size, &where);
-
 	if (reason != NULL)
 		ereport(ERROR,
 				(errcode(errcode_of_mistake),
@@ -1262,15 +1315,21 @@ segment_set_check(const char *bytes, size_t size, int errcode_of_mistake)
 				 errdetail("At byte %zu of %zu: %s.", where, size, reason)));
 }
 
-SegmentBitmap *
-segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
+void
+segment_set_check(const char *bytes, size_t size, int errcode_of_mistake)
 {
-	uint64		nbuckets;
-	SegmentBitmap *set;
+	size_t		where;
+	const char *reason = segment_format_check(bytes, size, &where);
 
-	segment_set_check(bytes, size, errcode_of_mistake);
-	nbuckets = segment_read64(bytes);
-	set = make_set((uint32) nbuckets);
+	report_mistake(reason, where, size, errcode_of_mistake);
+}
+
+SegmentBitmap *
+segment_set_view_checked(const char *bytes)
+{
+	uint64		nbuckets = segment_read64(bytes);
+	SegmentBitmap *set = make_set((uint32) nbuckets);
+
 	bytes += 8;
 	for (uint64 i = 0; i < nbuckets; i++)
 	{
@@ -1293,11 +1352,83 @@ segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
 }
 
 SegmentBitmap *
+segment_set_view(const char *bytes, size_t size, int errcode_of_mistake)
+{
+	segment_set_check(bytes, size, errcode_of_mistake);
+	return segment_set_view_checked(bytes);
+}
+
+SegmentBitmap *
 segment_set_argument(Datum datum)
 {
 	struct varlena *value = segment_stored_fetch(datum);
 
 	return segment_set_view(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), ERRCODE_DATA_CORRUPTED);
+}
+
+/* ---- two arguments that are read where they meet ---- */
+
+static void
+check_outline(const struct varlena *value)
+{
+	size_t		size = VARSIZE_ANY_EXHDR(value);
+	size_t		where;
+	const char *reason = segment_format_check_outline(VARDATA_ANY(value), size, &where);
+
+	report_mistake(reason, where, size, ERRCODE_DATA_CORRUPTED);
+}
+
+/* Are the containers of two buckets right that have the same key?  Those of a: or has that been seen to? */
+static bool
+is_common_right(const SegmentBucket *a, bool aChecked, const SegmentBucket *b)
+{
+	uint32		i = 0;
+	uint32		j = 0;
+
+	while (i < a->ncontainers && j < b->ncontainers)
+	{
+		uint32		left = segment_bucket_key(a, i);
+		uint32		right = segment_bucket_key(b, j);
+
+		CHECK_FOR_INTERRUPTS();
+		if (left == right &&
+			((!aChecked && !segment_format_check_container(a, i)) || !segment_format_check_container(b, j)))
+			return false;
+		i += left <= right;
+		j += right <= left;
+	}
+	return true;
+}
+
+void
+segment_set_arguments_meeting(Datum left, Datum right, bool wholeLeft, SegmentBitmap **a, SegmentBitmap **b)
+{
+	struct varlena *valueA = segment_stored_fetch(left);
+	struct varlena *valueB = segment_stored_fetch(right);
+	bool		good = true;
+
+	if (wholeLeft)
+		segment_set_check(VARDATA_ANY(valueA), VARSIZE_ANY_EXHDR(valueA), ERRCODE_DATA_CORRUPTED);
+	else
+		check_outline(valueA);
+	check_outline(valueB);
+	*a = segment_set_view_checked(VARDATA_ANY(valueA));
+	*b = segment_set_view_checked(VARDATA_ANY(valueB));
+	FOR_COMMON_SLOTS(*a, i, *b, j)
+	{
+		SegmentBucket bucketA;
+		SegmentBucket bucketB;
+
+		segment_format_open((*a)->slots[i].bytes, &bucketA);
+		segment_format_open((*b)->slots[j].bytes, &bucketB);
+		good &= is_common_right(&bucketA, wholeLeft, &bucketB);
+	}
+	if (!good)
+	{
+		/* the message says where */
+		segment_set_check(VARDATA_ANY(valueA), VARSIZE_ANY_EXHDR(valueA), ERRCODE_DATA_CORRUPTED);
+		segment_set_check(VARDATA_ANY(valueB), VARSIZE_ANY_EXHDR(valueB), ERRCODE_DATA_CORRUPTED);
+	}
 }
 
 SegmentBitmap *

@@ -65,13 +65,25 @@ extern void segment_set_check(const char *bytes, size_t size, int errcode_of_mis
  * is used.  errcode_of_mistake is raised when they are wrong.
  */
 extern SegmentBitmap *segment_set_view(const char *bytes, size_t size, int errcode_of_mistake);
+extern SegmentBitmap *segment_set_view_checked(const char *bytes);
 
 /* The same from an argument of type segment.bitmap, detoasted if need be. */
 extern SegmentBitmap *segment_set_argument(Datum datum);
 #define SEGMENT_GETARG(n) segment_set_argument(PG_GETARG_DATUM(n))
 
+/*
+ * Two arguments of an operation that looks only at ids whose container both
+ * have, and at counts of the others: only those containers are checked.  With
+ * wholeLeft all of "a" is.
+ */
+extern void segment_set_arguments_meeting(Datum left, Datum right, bool wholeLeft,
+										  SegmentBitmap **a, SegmentBitmap **b);
+
 /* Bring bytes of a view into canonical form. */
 extern void segment_set_canonicalize(SegmentBitmap *set);
+
+/* Is this range of ids short enough to be added? */
+extern bool segment_range_fits(int64 first, int64 last);
 
 /* Add ids one after the other: fast for few and for ascending ones. */
 extern void segment_set_add_ids(SegmentBitmap *set, const int64 *ids, size_t n);
@@ -144,6 +156,10 @@ extern SegmentBitmap *segment_set_from_array(ArrayType *array);
 /* Ids must be 0 .. PG_INT64_MAX: ERROR otherwise. */
 extern int64 segment_check_id(int64 id);
 
+#define SEGMENT_TOO_LARGE \
+	(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), \
+	 errmsg("bitmap is too large"), \
+	 errdetail("A bitmap takes up to 1 GB."))
 pg_noreturn extern void segment_too_large(void);
 
 #endif							/* SEGMENT_BITMAP_SET_H */

@@ -47,6 +47,7 @@ typedef struct TextReader
 	const char *mistake;		/* NULL so far */
 	const char *mistakeAt;
 	bool		outOfRange;
+	bool		tooLarge;
 } TextReader;
 
 static void
@@ -114,6 +115,11 @@ read_item(TextReader *reader, SegmentBuilder *builder)
 		return false;
 	if (last < first)
 		return fail(reader, "the range ends before it begins", at);
+	if (!segment_range_fits(first, last))
+	{
+		reader->tooLarge = true;
+		return false;
+	}
 	segment_builder_flush(builder);
 	segment_set_finish(builder->set);
 	segment_bitmap_add_range(builder->set, first, last);
@@ -160,56 +166,58 @@ read_set(TextReader *reader, SegmentBuilder *builder)
 /*
  * Bytes from outside as a set that need not be canonical.  32-bit bytes are
  * told by their cookie; as a number of 64-bit buckets it would be impossible.
+ * NULL after an error that "context" has taken.
  */
 static SegmentBitmap *
-read_foreign(const char *bytes, size_t size)
+read_foreign(const char *bytes, size_t size, Node *context)
 {
 	size_t		where;
 	size_t		used;
-	const char *reason;
+	const char *reason = segment_format_check(bytes, size, &where);
 	SegmentBitmap *set;
 
-	if (size < 4 ||
-		(segment_read32(bytes) != SEGMENT_COOKIE_PLAIN &&
-		 (segment_read32(bytes) & 0xffff) != SEGMENT_COOKIE_RUNS) ||
-		segment_format_check(bytes, size, &where) == NULL)
-		set = segment_set_view(bytes, size, ERRCODE_INVALID_BINARY_REPRESENTATION);
-	else
+	if (reason != NULL && size >= 4 &&
+		(segment_read32(bytes) == SEGMENT_COOKIE_PLAIN || (segment_read32(bytes) & 0xffff) == SEGMENT_COOKIE_RUNS))
 	{
-		char	   *wrapped;
-
 		reason = segment_format_check32(bytes, size, &where, &used);
 		if (reason == NULL && used != size)
 		{
 			reason = "bytes after the end";
 			where = used;
 		}
-		if (reason != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-					 errmsg("invalid bytes for type %s", "segment.bitmap"),
-					 errdetail("At byte %zu of %zu: %s.", where, size, reason)));
-		wrapped = MemoryContextAllocHuge(CurrentMemoryContext, 12 + size);
-		segment_write64(wrapped, 1);
-		segment_write32(wrapped + 8, 0);
-		memcpy(wrapped + 12, bytes, size);
-		set = segment_set_view(wrapped, 12 + size, ERRCODE_INVALID_BINARY_REPRESENTATION);
+		if (reason == NULL)
+		{
+			char	   *wrapped = MemoryContextAllocHuge(CurrentMemoryContext, 12 + size);
+
+			segment_write64(wrapped, 1);
+			segment_write32(wrapped + 8, 0);
+			memcpy(wrapped + 12, bytes, size);
+			bytes = wrapped;
+		}
 	}
+	if (reason != NULL)
+		ereturn(context, NULL,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("invalid bytes for type %s", "segment.bitmap"),
+				 errdetail("At byte %zu of %zu: %s.", where, size, reason)));
+	set = segment_set_view_checked(bytes);
 	segment_set_canonicalize(set);
 	return set;
 }
 
 /* "\x..." as written by segmentation.bitmap_output = hex. */
 static Datum
-read_hex(const char *text)
+read_hex(const char *text, Node *context)
 {
 	size_t		length = strlen(text);
-	char	   *bytes;
+	char	   *bytes = palloc(length / 2 + 1);
 	uint64		size;
+	SegmentBitmap *set;
 
-	bytes = palloc(length / 2 + 1);
-	size = hex_decode(text + 2, length - 2, bytes);
-	return segment_bitmap_to_datum(read_foreign(bytes, size));
+	if (!segment_compat_hex_decode(text + 2, length - 2, bytes, &size, context))
+		return (Datum) 0;
+	set = read_foreign(bytes, size, context);
+	return set == NULL ? (Datum) 0 : segment_bitmap_to_datum(set);
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_in(PG_FUNCTION_ARGS);
@@ -223,13 +231,15 @@ segmentation_bitmap_in(PG_FUNCTION_ARGS)
 	SegmentBuilder *builder;
 
 	if (text[0] == '\\' && text[1] == 'x')
-		PG_RETURN_DATUM(read_hex(text));
+		PG_RETURN_DATUM(read_hex(text, fcinfo->context));
 
 	builder = segment_builder_create();
 	if (!read_set(&reader, builder))
 	{
 		int			shown = pg_mbcliplen(text, strlen(text), SHOWN_TEXT);
 
+		if (reader.tooLarge)
+			ereturn(fcinfo->context, (Datum) 0, SEGMENT_TOO_LARGE);
 		ereturn(fcinfo->context, (Datum) 0,
 				(errcode(reader.outOfRange ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE :
 						 ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -249,7 +259,7 @@ write_number(char *out, int64 value)
 	return out + pg_ulltoa_n((uint64) value, out);
 }
 
-/* "{1,5,7-20}" or, without ranges, every id by itself. */
+/* "{1,5,7-20}" or, without ranges, every id by itself.  NULL: ranges would be longer than text can be. */
 static char *
 write_text(const SegmentBitmap *set, bool ranges)
 {
@@ -269,6 +279,11 @@ write_text(const SegmentBitmap *set, bool ranges)
 		{
 			char	   *end;
 
+			if (ranges && out.len > MaxAllocSize - 64)
+			{
+				pfree(out.data);
+				return NULL;
+			}
 			enlargeStringInfo(&out, 48);
 			end = out.data + out.len;
 			if (out.len > 1)
@@ -312,10 +327,13 @@ Datum
 segmentation_bitmap_out(PG_FUNCTION_ARGS)
 {
 	SegmentBitmap *set = SEGMENT_GETARG(0);
+	char	   *text = NULL;
 
-	if (segment_guc_bitmap_output == SEGMENT_BITMAP_OUTPUT_HEX)
-		PG_RETURN_CSTRING(write_hex(segment_set_to_varlena(set)));
-	PG_RETURN_CSTRING(write_text(set, segment_guc_bitmap_output == SEGMENT_BITMAP_OUTPUT_RANGES));
+	if (segment_guc_bitmap_output != SEGMENT_BITMAP_OUTPUT_HEX)
+		text = write_text(set, segment_guc_bitmap_output == SEGMENT_BITMAP_OUTPUT_RANGES);
+	if (text == NULL)
+		text = write_hex(segment_set_to_varlena(set));
+	PG_RETURN_CSTRING(text);
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_recv(PG_FUNCTION_ARGS);
@@ -328,7 +346,7 @@ segmentation_bitmap_recv(PG_FUNCTION_ARGS)
 	int			size = message->len - message->cursor;
 	const char *bytes = pq_getmsgbytes(message, size);
 
-	PG_RETURN_DATUM(segment_bitmap_to_datum(read_foreign(bytes, size)));
+	PG_RETURN_DATUM(segment_bitmap_to_datum(read_foreign(bytes, size, NULL)));
 }
 
 /* bitmap -> bytea, which is also its binary form */
@@ -353,7 +371,7 @@ segmentation_bytea_to_bitmap(PG_FUNCTION_ARGS)
 	struct varlena *value = segment_stored_fetch(PG_GETARG_DATUM(0));
 
 	PG_RETURN_DATUM(segment_bitmap_to_datum(read_foreign(VARDATA_ANY(value),
-														 VARSIZE_ANY_EXHDR(value))));
+														 VARSIZE_ANY_EXHDR(value), NULL)));
 }
 
 /* bitmap -> 32-bit portable bytes, for readers that know no others */
@@ -458,18 +476,30 @@ segmentation_bitmap_to_array(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(array);
 }
 
+/* Functions of operator classes are called many times in one context: free what was detoasted. */
+static void
+free_copy(struct varlena *value, Datum datum)
+{
+	if ((Pointer) value != DatumGetPointer(datum))
+		pfree(value);
+}
+
 /* Canonical bytes: the same set has the same. */
 static bool
 same_bytes(Datum a, Datum b)
 {
 	struct varlena *left;
 	struct varlena *right;
+	bool		same;
 
 	if (toast_raw_datum_size(a) != toast_raw_datum_size(b))
 		return false;
 	left = PG_DETOAST_DATUM_PACKED(a);
 	right = PG_DETOAST_DATUM_PACKED(b);
-	return memcmp(VARDATA_ANY(left), VARDATA_ANY(right), VARSIZE_ANY_EXHDR(left)) == 0;
+	same = memcmp(VARDATA_ANY(left), VARDATA_ANY(right), VARSIZE_ANY_EXHDR(left)) == 0;
+	free_copy(left, a);
+	free_copy(right, b);
+	return same;
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_eq(PG_FUNCTION_ARGS);
@@ -492,7 +522,7 @@ segmentation_bitmap_ne(PG_FUNCTION_ARGS)
 
 /* Compare like the ascending lists of ids, run by run. */
 static int
-compare(Datum a, Datum b)
+compare_runs(Datum a, Datum b)
 {
 	SegmentRanges left;
 	SegmentRanges right;
@@ -522,6 +552,16 @@ compare(Datum a, Datum b)
 			return segment_ranges_next(&left, &first[0], &last[0]) ? 1 : -1;
 		return segment_ranges_next(&right, &first[1], &last[1]) ? -1 : 1;
 	}
+}
+
+static int
+compare(Datum a, Datum b)
+{
+	MemoryContext caller = segment_scratch_enter();
+	int			result = compare_runs(a, b);
+
+	segment_scratch_leave(caller);
+	return result;
 }
 
 #define COMPARISON(name, test) \
@@ -554,8 +594,10 @@ Datum
 segmentation_bitmap_hash(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
+	Datum		hash = hash_any((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 
-	return hash_any((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	free_copy(value, PG_GETARG_DATUM(0));
+	return hash;
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_hash_extended(PG_FUNCTION_ARGS);
@@ -565,7 +607,9 @@ Datum
 segmentation_bitmap_hash_extended(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
+	Datum		hash = hash_any_extended((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
+										 PG_GETARG_INT64(1));
 
-	return hash_any_extended((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
-							 PG_GETARG_INT64(1));
+	free_copy(value, PG_GETARG_DATUM(0));
+	return hash;
 }

@@ -16,6 +16,7 @@
 
 #include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 
 /* What a statement on a source must leave behind, for one key column. */
@@ -43,6 +44,13 @@ extern bool segment_capture_install(Oid relid, List *captures);
  * relcache; cheap.
  */
 extern bool segment_capture_covers(Relation source, List *captures);
+
+/*
+ * Lock what is captured of a source, to the end of the transaction; false when
+ * that cannot be had at once and wait is false.  SHARE for who makes a segment
+ * that reads it, EXCLUSIVE for who needs that there is none he cannot see yet.
+ */
+extern bool segment_capture_lock(Oid relid, LOCKMODE mode, bool wait);
 
 /*
  * Narrow the triggers of a source to these captures (NIL: drop them).  Does

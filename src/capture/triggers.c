@@ -483,6 +483,16 @@ drop_set(Relation source)
  * widened again.
  */
 bool
+segment_capture_lock(Oid relid, LOCKMODE mode, bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("segment", get_namespace_oid("segment", false)),
+					   relid, 0);
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool
 segment_capture_narrow(Oid relid, List *captures)
 {
 	LOCKMODE	lock = captures == NIL ? AccessExclusiveLock : ShareRowExclusiveLock;

@@ -123,11 +123,10 @@ segment_change_members(int32 id, int64 number, Snapshot snapshot)
 	Relation	index = index_open(segment_table_index(table), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(table);
 	SegmentBitmap *members = NULL;
-	List	   *differences = NIL;	/* of copies of tuples, oldest first */
+	List	   *differences = NIL;	/* of copies of tuples, newest first */
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	ListCell   *lc;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
 	ScanKeyInit(&keys[1], 2, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(number));
@@ -137,14 +136,14 @@ segment_change_members(int32 id, int64 number, Snapshot snapshot)
 		CHECK_FOR_INTERRUPTS();
 		members = read_set(tuple, desc, COLUMN_MEMBERS);
 		if (members == NULL)
-			differences = lcons(heap_copytuple(tuple), differences);
+			differences = lappend(differences, heap_copytuple(tuple));
 	}
 	systable_endscan_ordered(scan);
 
-	foreach(lc, members ? differences : NIL)
+	for (int i = list_length(differences) - 1; members != NULL && i >= 0; i--)
 	{
-		SegmentBitmap *entered = read_set(lfirst(lc), desc, COLUMN_ENTERED);
-		SegmentBitmap *exited = read_set(lfirst(lc), desc, COLUMN_EXITED);
+		SegmentBitmap *entered = read_set(list_nth(differences, i), desc, COLUMN_ENTERED);
+		SegmentBitmap *exited = read_set(list_nth(differences, i), desc, COLUMN_EXITED);
 
 		CHECK_FOR_INTERRUPTS();
 		segment_bitmap_andnot(members, exited);

@@ -255,9 +255,8 @@ segment_epoch_put(SegmentEpoch *epoch)
 	table_close(table, NoLock);
 }
 
-/* Delete the rows of one table whose first column, an integer, is id. */
-static void
-delete_rows(const char *name, int32 id)
+void
+segment_table_delete(const char *name, int32 id)
 {
 	Relation	table = segment_table_open(name, RowExclusiveLock);
 	ScanKeyData key;
@@ -275,7 +274,7 @@ delete_rows(const char *name, int32 id)
 void
 segment_state_delete(int32 id)
 {
-	delete_rows("state", id);
-	delete_rows("chunk", id);
-	delete_rows("deadline", id);
+	segment_table_delete("state", id);
+	segment_table_delete("chunk", id);
+	segment_table_delete("deadline", id);
 }

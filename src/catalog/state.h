@@ -76,8 +76,9 @@ extern SegmentBitmap *segment_chunk_load(int32 id, Snapshot snapshot);
 extern SegmentBitmap *segment_chunk_load_one(int32 id, int64 subject, Snapshot snapshot);
 extern void segment_chunk_store(int32 id, const SegmentBitmap *old, const SegmentBitmap *new);
 
-/* Delete everything of a segment. */
+/* Delete everything of a segment; of one of our tables, the rows whose first column is its id. */
 extern void segment_state_delete(int32 id);
+extern void segment_table_delete(const char *name, int32 id);
 
 /* The OID of a table of schema segment. */
 extern Oid	segment_table_oid(const char *name);

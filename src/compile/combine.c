@@ -47,6 +47,7 @@
 #include "compat.h"
 #include "compile/combine.h"
 #include "compile/scope.h"
+#include "testing.h"
 
 /* Beyond this many subjects the subset is a bitmap in the query, not an array of ids. */
 #define MAX_ARRAY_SUBSET 20000
@@ -524,8 +525,8 @@ exists_column(SubLink *sublink, CombineContext *context)
 	{
 		Pass	   *candidate = lfirst(lc);
 
-		if (candidate->kind == PASS_EXISTS && equal(candidate->link, link) && equal(candidate->rest, rest) &&
-			same_from(candidate->query, query))
+		if (candidate->kind == PASS_EXISTS && equal(candidate->link, link) &&
+			(equal(candidate->rest, rest) || SEGMENT_MUTANT("one_exists")) && same_from(candidate->query, query))
 			pass = candidate;
 	}
 	if (pass == NULL)
@@ -573,7 +574,7 @@ narrow_in(SubLink *sublink, CombineContext *context)
 	missing->location = -1;
 	sublink = copyObject(sublink);
 	query = (Query *) sublink->subselect;
-	query->jointree->quals = make_and_qual(query->jointree->quals,
+	query->jointree->quals = make_and_qual(query->jointree->quals, SEGMENT_MUTANT("no_nulls") ? subset_qual(context, copyObject(column)) :
 										   (Node *) make_orclause(list_make2(subset_qual(context, copyObject(column)), missing)));
 	return (Node *) sublink;
 }

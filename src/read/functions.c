@@ -29,10 +29,10 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "attempt.h"
 #include "bitmap/bitmap.h"
 #include "catalog/registry.h"
 #include "compat.h"
@@ -161,40 +161,33 @@ segmentation_due(PG_FUNCTION_ARGS)
 
 /* ---- segments_of ---- */
 
+typedef struct Lookup
+{
+	Oid			viewId;
+	int64		id;
+	bool		found;
+} Lookup;
+
+static void
+look_up(void *arg)
+{
+	Lookup	   *lookup = arg;
+
+	lookup->found = segment_read_contains(lookup->viewId, lookup->id);
+}
+
 /* Look a subject up in a segment whose last refresh failed: it may be right for this one, or fail again. */
 static bool
 try_contains(Oid viewId, int64 id)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool found = false;
+	Lookup		lookup = {.viewId = viewId,.id = id};
 
-	BeginInternalSubTransaction("segments of a subject");
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		found = segment_read_contains(viewId, id);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(error);
-		ereport(WARNING,
-				errmsg("segment \"%s\" is left out, as its condition fails", get_rel_name(viewId)),
-				errhint("segment.status tells its owner why."));
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return found;
+	if (segment_attempt(look_up, &lookup) == NULL)
+		return lookup.found;
+	ereport(WARNING,
+			errmsg("segment \"%s\" is left out, as its condition fails", get_rel_name(viewId)),
+			errhint("segment.status tells its owner why."));
+	return false;
 }
 
 Datum

@@ -161,6 +161,10 @@ segmentation_size_history(PG_FUNCTION_ARGS)
 	SegmentQuery query = {0};
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(1)) || TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(2)))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("\"from\" and \"to\" must be finite"));
 	segment_query_add(&query, INT4OID, Int32GetDatum(readable_segment(PG_GETARG_OID(0))));
 	segment_query_add(&query, TIMESTAMPTZOID, PG_GETARG_DATUM(1));
 	segment_query_add(&query, TIMESTAMPTZOID, PG_GETARG_DATUM(2));

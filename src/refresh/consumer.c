@@ -176,6 +176,8 @@ segmentation_create_consumer(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_DUPLICATE_OBJECT),
 				errmsg("consumer \"%s\" already exists", name));
+	/* of one of that name that was dropped while a segment was built */
+	segment_query_run(&query, "DELETE FROM segment.subscription WHERE consumer = $1", false);
 	segment_query_run(&query,
 					  "INSERT INTO segment.subscription (consumer, id, position)"
 					  " SELECT $1, s.id, COALESCE(CASE WHEN $4"
@@ -213,8 +215,8 @@ subscribe_missing(SegmentQuery *query)
 {
 	segment_query_run(query,
 					  "INSERT INTO segment.subscription (consumer, id, position)"
-					  " SELECT $1, s.id, 0 FROM segment.segment s"
-					  " WHERE NOT EXISTS (SELECT FROM segment.subscription u WHERE u.consumer = $1 AND u.id = s.id)"
+					  " SELECT c.name, s.id, 0 FROM segment.consumer c, segment.segment s"
+					  " WHERE c.name = $1 AND NOT EXISTS (SELECT FROM segment.subscription u WHERE u.consumer = $1 AND u.id = s.id)"
 					  " AND EXISTS (SELECT FROM segment.change h WHERE h.id = s.id)"
 					  " ON CONFLICT DO NOTHING", false);
 }
@@ -304,9 +306,10 @@ segmentation_next_batch(PG_FUNCTION_ARGS)
 	segment_query_begin(&guard);
 	if (follow)
 		subscribe_missing(&query);
-	check_lost(&query, name);
 	if (take_subscription(&query, max_rows) > 0)
 		segment_query_return(rsinfo);
+	/* behind it: what is deleted before is missing in the batch */
+	check_lost(&query, name);
 	segment_query_end(&guard);
 	return (Datum) 0;
 }
@@ -376,6 +379,11 @@ return_positions(ReturnSetInfo *rsinfo)
 		nulls[2] = members == NULL;
 		values[2] = members ? segment_bitmap_to_datum(members) : (Datum) 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		if (members != NULL)
+		{
+			segment_bitmap_free(members);
+			pfree(DatumGetPointer(values[2]));
+		}
 	}
 	PopActiveSnapshot();
 }

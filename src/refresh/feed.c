@@ -219,9 +219,12 @@ choose_old(List *changes, TimestampTz horizon)
 		SegmentChange *change = lfirst(lc);
 		SegmentChange oldest;
 
-		/* one with members weighs nothing */
-		if (change->weight == 0 && change->previous != 0 &&
-			segment_change_oldest(change->id, GetActiveSnapshot(), &oldest) && oldest.written <= horizon)
+		/*
+		 * one with members weighs nothing; an oldest one without has been
+		 * left by a delete that had too much to do
+		 */
+		if (change->previous != 0 && segment_change_oldest(change->id, GetActiveSnapshot(), &oldest) &&
+			oldest.written <= horizon && (change->weight == 0 || oldest.weight != 0))
 			old = lappend(old, change);
 	}
 	return old;
@@ -254,7 +257,7 @@ trim(List *changes)
 					  " LATERAL (SELECT h.number FROM segment.change h"
 					  "  WHERE h.id = s.id AND h.members IS NOT NULL AND h.written <= $2"
 					  "  AND (h.written <= $3 OR p.position IS NULL OR h.previous <= p.position)"
-					  "  ORDER BY h.number DESC LIMIT 1) k,"
+					  "  ORDER BY h.written DESC, h.number DESC LIMIT 1) k,"
 					  " LATERAL (SELECT h.ctid AS row FROM segment.change h"
 					  "  WHERE h.id = s.id AND h.number < k.number ORDER BY h.number LIMIT " MAX_TRIM ") d"
 					  " WHERE s.id = ANY ($1)))", false);
@@ -293,13 +296,16 @@ static void
 announce(Oid subject, List *changes)
 {
 	StringInfoData payload;
-	const SegmentChange *last = llast(changes);
+	int64		last = 0;
+	ListCell   *lc;
 
+	foreach(lc, changes)
+		last = Max(last, ((SegmentChange *) lfirst(lc))->number);
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"table\": ");
 	escape_json(&payload, quote_qualified_identifier(get_namespace_name(get_rel_namespace(subject)),
 													 get_rel_name(subject)));
-	appendStringInfo(&payload, ", \"number\": " INT64_FORMAT "}", last->number);
+	appendStringInfo(&payload, ", \"number\": " INT64_FORMAT "}", last);
 	Async_Notify("segmentation", payload.data);
 }
 
@@ -325,12 +331,11 @@ void
 segment_feed_forget(int32 id)
 {
 	SegmentQueryGuard guard;
-	SegmentQuery query = {0};
 
-	segment_query_add(&query, INT4OID, Int32GetDatum(id));
+	/* what has been committed by now, also in a transaction with one snapshot */
+	segment_table_delete("change", id);
+	segment_table_delete("hook", id);
 	segment_query_begin(&guard);
-	segment_query_run(&query, "DELETE FROM segment.change WHERE id = $1", false);
-	segment_query_run(&query, "DELETE FROM segment.hook WHERE id = $1", false);
 
 	/*
 	 * a DROP does not wait for a worker of a consumer: the next one removes

@@ -34,6 +34,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 
 #include "capture/capture.h"
@@ -115,23 +116,43 @@ find_keyed(Scope *scope, const SegmentSource *source)
 	return NULL;
 }
 
+static void
+add_keyed(Scope *scope, const SegmentSource *source)
+{
+	Keyed	   *keyed;
+
+	if (source->key == 0 || find_keyed(scope, source) != NULL)
+		return;
+	keyed = palloc0(sizeof(Keyed));
+	keyed->source = source->relid;
+	keyed->key = source->key;
+	scope->keyed = lappend(scope->keyed, keyed);
+}
+
 /* The sources that record ids of this subject table as they are. */
 static void
-add_keyed(Scope *scope, const SegmentCompiled *compiled)
+add_direct(Scope *scope, const SegmentCompiled *compiled)
+{
+	ListCell   *lc;
+
+	foreach(lc, compiled->sources)
+		if (((SegmentSource *) lfirst(lc))->steps == NIL)
+		add_keyed(scope, lfirst(lc));
+}
+
+/* A segment of another table that records ids of this one, and goes on from there. */
+static void
+add_stepped(Scope *scope, const SegmentCompiled *compiled)
 {
 	ListCell   *lc;
 
 	foreach(lc, compiled->sources)
 	{
 		const SegmentSource *source = lfirst(lc);
-		Keyed	   *keyed;
+		const SegmentStep *first = source->steps == NIL ? NULL : linitial(source->steps);
 
-		if (source->key == 0 || source->steps != NIL || find_keyed(scope, source) != NULL)
-			continue;
-		keyed = palloc0(sizeof(Keyed));
-		keyed->source = source->relid;
-		keyed->key = source->key;
-		scope->keyed = lappend(scope->keyed, keyed);
+		if (first != NULL && first->relid == scope->subject && list_member_int(scope->keys, first->match))
+			add_keyed(scope, source);
 	}
 }
 
@@ -174,10 +195,47 @@ make_scope(Oid subject)
 		LockRelationOid(entry->viewId, AccessShareLock);
 		scope->ids = lappend_int(scope->ids, entry->id);
 		scope->keys = list_append_unique_int(scope->keys, compiled->keyAttno);
-		add_keyed(scope, compiled);
+		add_direct(scope, compiled);
 	}
 	foreach(lc, all)
+		add_stepped(scope, lfirst(lc));
+	foreach(lc, all)
 		mark_shared(scope, lfirst(lc));
+	return scope;
+}
+
+static int
+compare_oids(const ListCell *a, const ListCell *b)
+{
+	return lfirst_oid(a) < lfirst_oid(b) ? -1 : lfirst_oid(a) > lfirst_oid(b);
+}
+
+/*
+ * The scope, and no segment that belongs to it is made or altered by another
+ * transaction before this one ends: each reads its subject table and its
+ * sources, and who makes it holds the locks of their captures.
+ */
+static Scope *
+lock_scope(Oid subject)
+{
+	List	   *locked = NIL;
+	Scope	   *scope;
+	List	   *more;
+	ListCell   *lc;
+
+	do
+	{
+		AcceptInvalidationMessages();
+		scope = make_scope(subject);
+		more = list_member_oid(locked, subject) ? NIL : list_make1_oid(subject);
+		foreach(lc, scope->keyed)
+			if (!list_member_oid(locked, ((Keyed *) lfirst(lc))->source))
+			more = list_append_unique_oid(more, ((Keyed *) lfirst(lc))->source);
+		list_sort(more, compare_oids);
+		foreach(lc, more)
+			(void) segment_capture_lock(lfirst_oid(lc), ExclusiveLock, true);
+		locked = list_concat(locked, more);
+	} while (more != NIL);
 	return scope;
 }
 
@@ -313,13 +371,15 @@ segmentation_forget(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	check_caller(subject);
-	scope = make_scope(subject);
+	scope = lock_scope(subject);
 	segment_refresh_lock(subject);
 	check_gone(scope, ids);
 	add_parameters(&query, scope, ids);
 	for (int i = 0; i < lengthof(holders); i++)
 		before[i] = count_rows(&holders[i], &query);
 	remove_ids(&query);
+	/* not inserted again meanwhile: what that has written down may be gone */
+	check_gone(scope, ids);
 	for (int i = 0; i < lengthof(holders); i++)
 	{
 		Datum		values[3];

@@ -37,9 +37,9 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 
+#include "attempt.h"
 #include "catalog/change.h"
 #include "catalog/query.h"
 #include "catalog/registry.h"
@@ -217,9 +217,18 @@ mark(const Hook *hook, const char *message)
 
 /* ---- calls ---- */
 
-static void
-call(const Hook *hook, Oid owner, const SegmentEntry *entry)
+typedef struct Call
 {
+	const Hook *hook;
+	Oid			owner;
+	const SegmentEntry *entry;
+} Call;
+
+static void
+call(void *arg)
+{
+	const Call *this = arg;
+	const Hook *hook = this->hook;
 	int			n = 1 + list_length(hook->arguments);
 	Oid		   *types = palloc(sizeof(Oid) * n);
 	Datum	   *values = palloc(sizeof(Datum) * n);
@@ -236,7 +245,7 @@ call(const Hook *hook, Oid owner, const SegmentEntry *entry)
 	}
 	appendStringInfoChar(&sql, ')');
 
-	segment_read_become(&guard, owner, entry);
+	segment_read_become(&guard, this->owner, this->entry);
 	/* the policies on what it writes are its own business */
 	(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -247,42 +256,25 @@ call(const Hook *hook, Oid owner, const SegmentEntry *entry)
 	segment_read_return(&guard);
 }
 
-/* Call it in a subtransaction.  Returns the message of its error, NULL if all went well. */
+/* Returns the message of its error, NULL if all went well. */
 static char *
 try_call(const Hook *hook, Oid owner, const SegmentEntry *entry)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
-	char	   *volatile message = NULL;
+	Call		this = {.hook = hook,.owner = owner,.entry = entry};
+	ErrorData  *error;
+	bool		outer = running;
 
-	BeginInternalSubTransaction("segment hook");
-	MemoryContextSwitchTo(context);
 	running = true;
 	PG_TRY();
 	{
-		call(hook, owner, entry);
-		ReleaseCurrentSubTransaction();
-		running = false;
+		error = segment_attempt(call, &this);
 	}
-	PG_CATCH();
+	PG_FINALLY();
 	{
-		ErrorData  *error;
-
-		running = false;
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-			error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
-			ReThrowError(error);
-		message = pstrdup(error->message);
-		FreeErrorData(error);
+		running = outer;
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
-	return message;
+	return error == NULL ? NULL : error->message;
 }
 
 static Oid

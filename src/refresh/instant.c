@@ -113,14 +113,22 @@ find_id(const Search *search, int64 id)
 	return -1;
 }
 
-/* These flipped at this instant, and not where they did before. */
+/* These do not flip where it was noted before. */
 static void
-note(Search *search, const SegmentBitmap *flipped, TimestampTz instant)
+unnote(Search *search, const SegmentBitmap *flipped)
 {
 	SegmentChange *change = search->change;
 
 	for (int i = 0; i < change->ninstants; i++)
 		segment_bitmap_andnot(change->flipped[i], flipped);
+}
+
+/* These flipped at this instant. */
+static void
+note(Search *search, const SegmentBitmap *flipped, TimestampTz instant)
+{
+	SegmentChange *change = search->change;
+
 	if (change->ninstants == search->room)
 	{
 		search->room = Max(16, search->room * 2);
@@ -202,7 +210,10 @@ step(Search *search, TimestampTz instant)
 	segment_bitmap_xor(flipped, due);
 	segment_bitmap_xor(search->members, flipped);
 	if (!segment_bitmap_is_empty(flipped))
+	{
+		unnote(search, flipped);
 		note(search, flipped, instant);
+	}
 	segment_bitmap_free(due);
 	segment_bitmap_free(flipped);
 }
@@ -211,21 +222,30 @@ step(Search *search, TimestampTz instant)
 static void
 guess(Search *search)
 {
+	SegmentBitmap *guessed = segment_bitmap_create();
+
 	for (size_t i = 0; i < search->n; i++)
 	{
 		int64		id = search->ids[i];
-		TimestampTz instant = Min(search->next[i], search->due);
+
+		if (Min(search->next[i], search->due) <= search->clock &&
+			segment_bitmap_contains(search->members, id) != segment_bitmap_contains(search->change->entered, id))
+			segment_bitmap_add(guessed, id);
+	}
+	unnote(search, guessed);
+	segment_bitmap_xor(search->members, guessed);
+	for (size_t i = 0; i < search->n; i++)
+	{
 		SegmentBitmap *one;
 
-		if (instant > search->clock ||
-			segment_bitmap_contains(search->members, id) == segment_bitmap_contains(search->change->entered, id))
+		if (!segment_bitmap_contains(guessed, search->ids[i]))
 			continue;
 		one = segment_bitmap_create();
-		segment_bitmap_add(one, id);
-		note(search, one, instant);
-		segment_bitmap_xor(search->members, one);
+		segment_bitmap_add(one, search->ids[i]);
+		note(search, one, Min(search->next[i], search->due));
 		segment_bitmap_free(one);
 	}
+	segment_bitmap_free(guessed);
 }
 
 static int

@@ -30,6 +30,7 @@
 #include "read/read.h"
 #include "refresh/ahead.h"
 #include "refresh/feed.h"
+#include "refresh/hook.h"
 #include "refresh/refresh.h"
 #include "refresh/work.h"
 
@@ -192,6 +193,7 @@ rounds_of_all(Oid subject, bool automatic, bool lock)
 static void
 check_allowed(void)
 {
+	segment_hook_refuse("refresh segments");
 	PreventCommandIfReadOnly("REFRESH SEGMENT");
 	PreventCommandDuringRecovery("REFRESH SEGMENT");
 	PreventCommandIfParallelMode("REFRESH SEGMENT");

@@ -313,7 +313,7 @@ segment_statement_install_captures(const SegmentCompiled *compiled)
 
 	foreach(lc, source_tables(compiled))
 	{
-		segment_statement_lock_captures(lfirst_oid(lc));
+		(void) segment_capture_lock(lfirst_oid(lc), ShareLock, true);
 		segment_capture_install(lfirst_oid(lc), segment_compile_captures(compiled, lfirst_oid(lc)));
 	}
 	CommandCounterIncrement();

@@ -46,13 +46,7 @@ extern void segment_statement_drop_link(SegmentStatement *statement);
 /* define.c: Make the triggers of its sources record what a segment needs. */
 extern void segment_statement_install_captures(const SegmentCompiled *compiled);
 
-/*
- * sweep.c: The captures of a source may be narrowed only while nobody creates
- * a segment that needs them.  Held to the end of the transaction.
- */
-extern void segment_statement_lock_captures(Oid source);
-
-/* Narrow the captures of these tables to what the registered segments need. */
+/* sweep.c: Narrow the captures of these tables to what the registered segments need. */
 extern void segment_statement_narrow_captures(List *relids);
 
 #endif							/* SEGMENT_STATEMENT_H */

@@ -44,30 +44,14 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 
+#include "attempt.h"
 #include "capture/capture.h"
 #include "catalog/registry.h"
 #include "refresh/refresh.h"
 #include "statement/statement.h"
 
 PGDLLEXPORT Datum segmentation_sweep(PG_FUNCTION_ARGS);
-
-static bool
-lock_captures(Oid source, LOCKMODE mode, bool wait)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("segment", get_namespace_oid("segment", false)),
-					   source, 0);
-	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-void
-segment_statement_lock_captures(Oid source)
-{
-	lock_captures(source, ShareLock, true);
-}
 
 /*
  * Add to the captures of each locked table what one segment needs there.
@@ -85,8 +69,9 @@ add_needs(const SegmentCompiled *compiled, List *relids, List *captures)
 
 /* Narrow the captures of tables whose captures we have locked. */
 static void
-narrow_locked(List *relids)
+narrow_locked(void *arg)
 {
+	List	   *relids = arg;
 	List	   *captures = NIL;
 	ListCell   *lc;
 	ListCell   *lc2;
@@ -114,7 +99,7 @@ try_lock_captures(List *relids)
 	ListCell   *lc;
 
 	foreach(lc, relids)
-		if (lock_captures(lfirst_oid(lc), ExclusiveLock, false))
+		if (segment_capture_lock(lfirst_oid(lc), ExclusiveLock, false))
 		locked = lappend_oid(locked, lfirst_oid(lc));
 	return locked;
 }
@@ -126,39 +111,15 @@ try_lock_captures(List *relids)
 void
 segment_statement_narrow_captures(List *relids)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	List	   *volatile locked = try_lock_captures(relids);
+	List	   *locked = try_lock_captures(relids);
+	ErrorData  *error;
 
 	if (locked == NIL)
 		return;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		narrow_locked(locked);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		/* a cancelled statement is to end */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(error);
+	error = segment_attempt(narrow_locked, locked);
+	if (error != NULL)
 		ereport(DEBUG1,
 				errmsg_internal("triggers were not narrowed: %s", error->message));
-	}
-	PG_END_TRY();
 }
 
 /* The table of a trigger, InvalidOid if it is gone. */

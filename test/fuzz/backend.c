@@ -114,6 +114,18 @@ MemoryContextAlloc(MemoryContext context, Size size)
 	return context == TopMemoryContext ? malloc(size) : palloc(size);
 }
 
+/* No arena: AddressSanitizer is to see each chunk */
+MemoryContext
+segment_scratch_enter(void)
+{
+	return CurrentMemoryContext;
+}
+
+void
+segment_scratch_leave(MemoryContext caller)
+{
+}
+
 static void *
 hook_realloc(void *pointer, size_t size)
 {

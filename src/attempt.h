@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.h
+ *		Running something that may fail without failing the transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SEGMENT_ATTEMPT_H
+#define SEGMENT_ATTEMPT_H
+
+/*
+ * Run what(arg) in a subtransaction.  NULL when it went well, else its error, in
+ * the caller's memory context and cleared away.  A cancel, a shutdown and, in a
+ * transaction with one snapshot, a serialization failure are raised again.
+ */
+extern ErrorData *segment_attempt(void (*what) (void *arg), void *arg);
+
+#endif							/* SEGMENT_ATTEMPT_H */
