@@ -104,7 +104,7 @@ COMMENT ON FUNCTION segment.due(regclass, timestamptz) IS
 	'how many subjects have a deadline up to an instant, early ones included; all, when the clock changes everybody by then';
 
 CREATE FUNCTION segment.segments_of(subject_table regclass, id bigint) RETURNS SETOF regclass
-	AS 'MODULE_PATHNAME', 'segmentation_segments_of' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10 COST 1000;
+	AS 'MODULE_PATHNAME', 'segmentation_segments_of' LANGUAGE C STABLE STRICT PARALLEL UNSAFE ROWS 10 COST 1000;
 COMMENT ON FUNCTION segment.segments_of(regclass, bigint) IS
 	'every segment that the subject with this id is in and that the caller may SELECT from';
 

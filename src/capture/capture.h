@@ -18,6 +18,7 @@
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
+#include "utils/snapshot.h"
 
 /* What a statement on a source must leave behind, for one key column. */
 typedef struct SegmentCapture
@@ -44,6 +45,13 @@ extern bool segment_capture_install(Oid relid, List *captures);
  * relcache; cheap.
  */
 extern bool segment_capture_covers(Relation source, List *captures);
+
+/*
+ * Does this snapshot see the triggers of a source as they are now?  Else there may be
+ * writers that it does not see, and that did not record what is captured now.
+ * Triggers that this transaction has made have recorded "everybody".
+ */
+extern bool segment_capture_is_seen(Oid relid, Snapshot snapshot);
 
 /*
  * Lock what is captured of a source, to the end of the transaction; false when

@@ -26,8 +26,10 @@
  * under SHARE ROW EXCLUSIVE, so writers that still have the old ones end first;
  * a segment is built later, under a snapshot that sees all they wrote.
  * Where there was no sound set before, or a statement is in flight here,
- * "everybody" is recorded as well.  After a pure widening it need not be:
- * a segment that was not covered until now has no base to go wrong.
+ * "everybody" is recorded as well, and in a transaction whose snapshot is older
+ * than the lock.  After a pure widening it need not be: a segment that was not
+ * covered until now has no base to go wrong, and a refresh under an older
+ * snapshot is refused (segment_capture_is_seen).
  *
  * Locks: SHARE ROW EXCLUSIVE on the source to make or change triggers; ACCESS
  * EXCLUSIVE to drop them, taken only if it can be had at once.
@@ -61,6 +63,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "capture/internal.h"
@@ -429,6 +432,30 @@ is_complete(Relation source, const List *captures)
 }
 
 bool
+segment_capture_is_seen(Oid relid, Snapshot snapshot)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid			function = segment_capture_function();
+	bool		seen = true;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (seen && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+
+		if (((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == function && TransactionIdIsNormal(xmin))
+			seen = TransactionIdIsCurrentTransactionId(xmin) || !XidInMVCCSnapshot(xmin, snapshot);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return seen;
+}
+
+bool
 segment_capture_install(Oid relid, List *captures)
 {
 	Relation	source = table_open(relid, AccessShareLock);
@@ -448,11 +475,21 @@ segment_capture_install(Oid relid, List *captures)
 	{
 		set = read_set(source);
 		make_set(source, segment_capture_merge(set.captures, captures));
-		if (!set.sound || segment_capture_in_flight(relid, InvalidCommandId))
+		if (!set.sound || segment_capture_in_flight(relid, InvalidCommandId) || IsolationUsesXactSnapshot())
 			segment_capture_touch_all(relid);
 	}
 	table_close(source, NoLock);
 	return !complete;
+}
+
+bool
+segment_capture_lock(Oid relid, LOCKMODE mode, bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("segment", get_namespace_oid("segment", false)),
+					   relid, 0);
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 /* ---- narrowing ---- */
@@ -482,16 +519,6 @@ drop_set(Relation source)
  * is taken away here, and must not trust its base when the triggers are
  * widened again.
  */
-bool
-segment_capture_lock(Oid relid, LOCKMODE mode, bool wait)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("segment", get_namespace_oid("segment", false)),
-					   relid, 0);
-	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
-}
-
 bool
 segment_capture_narrow(Oid relid, List *captures)
 {

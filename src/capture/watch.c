@@ -22,6 +22,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "commands/event_trigger.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
@@ -183,6 +184,30 @@ watch_drop_trigger(const DropStmt *statement)
 	}
 }
 
+/* An enum's labels and their order are data of every column that has it: all tables with triggers of ours. */
+static void
+watch_alter_enum(void)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid			function = segment_capture_function();
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *tables = NIL;
+	ListCell   *lc;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (trigger->tgfoid == function)
+			tables = list_append_unique_oid(tables, trigger->tgrelid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	foreach(lc, tables)
+		touch(lfirst_oid(lc), false, false);
+}
+
 Datum
 segmentation_watch_ddl(PG_FUNCTION_ARGS)
 {
@@ -196,6 +221,8 @@ segmentation_watch_ddl(PG_FUNCTION_ARGS)
 	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
 	if (IsA(statement, AlterTableStmt))
 		watch_alter((AlterTableStmt *) statement);
+	else if (IsA(statement, AlterEnumStmt))
+		watch_alter_enum();
 	else if (IsA(statement, CreateTrigStmt))
 		watch_create_trigger((CreateTrigStmt *) statement);
 	else if (IsA(statement, DropStmt) && ((DropStmt *) statement)->removeType == OBJECT_TRIGGER)

@@ -267,6 +267,14 @@ compiled_entry(Oid viewId)
 	return item;
 }
 
+bool
+segment_catalog_is_compiled(Oid viewId)
+{
+	CacheEntry *item = cached_entry(viewId);
+
+	return item != NULL && item->compiled != NULL;
+}
+
 const SegmentCompiled *
 segment_catalog_compiled(Oid viewId, bool missing_ok)
 {

@@ -51,6 +51,9 @@ extern List *segment_catalog_orphans(void);
  */
 extern const SegmentCompiled *segment_catalog_compiled(Oid viewId, bool missing_ok);
 
+/* Is that there already, so that nothing has to be compiled? */
+extern bool segment_catalog_is_compiled(Oid viewId);
+
 /* Declared links: segment.link */
 typedef struct SegmentLink
 {

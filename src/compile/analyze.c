@@ -24,6 +24,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "catalog/dependency.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -109,7 +110,8 @@ is_our_function(Oid funcid, const char *name)
 	if (get_func_namespace(funcid) != segment_namespace())
 		return false;
 	found = get_func_name(funcid);
-	return found != NULL && strcmp(found, name) == 0;
+	return found != NULL && strcmp(found, name) == 0 &&
+		getExtensionOfObject(ProcedureRelationId, funcid) == get_extension_oid("segmentation", true);
 }
 
 static bool
@@ -670,6 +672,11 @@ segment_compile_query(Query *query, Oid owner, const char *text)
 	char	   *tree;
 	ListCell   *lc;
 
+	if (holds == NULL && text != NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_AMBIGUOUS_FUNCTION),
+				errmsg("function segment.holds() is not that of extension \"segmentation\""),
+				errhint("Drop the functions of that name which somebody has added to schema \"segment\"."));
 	if (holds == NULL)
 		return NULL;
 	id = linitial(holds->args);

@@ -35,6 +35,7 @@
 #include "postgres.h"
 
 #include "access/stratnum.h"
+#include "access/transam.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
@@ -93,13 +94,33 @@ strategy_of(Oid opno)
 	return strategy;
 }
 
-/* The value of an integer expression without columns. */
+static bool
+is_users(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+/*
+ * Would evaluating this run users' code?  Whoever compiles a segment, the worker
+ * or a superuser, does so as himself.
+ */
+static bool
+runs_users_code(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_users, context))
+		return true;
+	return expression_tree_walker(node, runs_users_code, context);
+}
+
+/* The value of an integer expression without columns, of PostgreSQL's own functions. */
 static bool
 constant_of(Node *node, int64 *value)
 {
 	Const	   *constant;
 
-	if (contain_var_clause(node) || checkExprHasSubLink(node) || segment_compile_has_clock(node) ||
+	if (runs_users_code(node, NULL) || contain_var_clause(node) || checkExprHasSubLink(node) || segment_compile_has_clock(node) ||
 		contain_mutable_functions(node))
 		return false;
 	constant = (Const *) eval_const_expressions(NULL, node);

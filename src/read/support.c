@@ -27,6 +27,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -311,7 +312,8 @@ is_written_or_locked(PlannerInfo *root, int varno)
 /*
  * holds(id, key, condition) as probe(handle, key), or NULL.  Not for a table
  * under an outer join: of the row of NULLs that it makes, the condition may be
- * true.  (A segment's view there is a query of its own.)
+ * true.  (A segment's view there is a query of its own.)  Nor for one with
+ * inheritance children, whose rows have keys of their own.
  */
 static Node *
 simplify_holds(PlannerInfo *root, FuncExpr *call)
@@ -331,10 +333,17 @@ simplify_holds(PlannerInfo *root, FuncExpr *call)
 	rte = rt_fetch(key->varno, root->parse->rtable);
 	if (compiled == NULL || rte->rtekind != RTE_RELATION || rte->relid != compiled->subject ||
 		key->varattno != compiled->keyAttno || is_written_or_locked(root, key->varno) ||
+		(rte->inh && has_subclass(rte->relid)) ||
 		is_nullable((Node *) root->parse->jointree, key->varno, false) ||
 		(!same_condition(root, compiled, key->varno, lthird(call->args)) &&
 		 !is_forbidden(compiled, segment_compat_check_as_user(root->parse, rte))))
 		return NULL;
+
+	/*
+	 * another definition makes another plan, also where the view is not part
+	 * of the query
+	 */
+	root->glob->relationOids = lappend_oid(root->glob->relationOids, viewId);
 	return (Node *) makeFuncExpr(our_function("probe", key->vartype), BOOLOID,
 								 list_make2(handle_constant(make_handle(compiled->id,
 																		segment_compat_check_as_user(root->parse, rte))),

@@ -48,6 +48,7 @@
 #include "utils/timestamp.h"
 
 #include "bitmap/bitmap.h"
+#include "capture/capture.h"
 #include "catalog/state.h"
 #include "compat.h"
 #include "guc.h"
@@ -297,6 +298,27 @@ load_bases(List *items)
 	}
 }
 
+/* .. or older than what is captured of a source: then a writer that it does not see may have recorded less. */
+static void
+check_captures(List *items)
+{
+	List	   *relids = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+	ListCell   *lc3;
+
+	foreach(lc, items)
+		foreach(lc2, ((SegmentWork *) lfirst(lc))->standing->closure)
+		foreach(lc3, ((SegmentCompiled *) lfirst(lc2))->sources)
+		relids = list_append_unique_oid(relids, ((SegmentSource *) lfirst(lc3))->relid);
+	foreach(lc, relids)
+		if (!segment_capture_is_seen(lfirst_oid(lc), GetActiveSnapshot()))
+		ereport(ERROR,
+				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				errmsg("could not serialize access due to a new segment on table \"%s\"", get_rel_name(lfirst_oid(lc))),
+				errhint("Refresh in a new transaction."));
+}
+
 /*
  * Under REPEATABLE READ the snapshot may be older than the last refresh, whose
  * rows it does not see and must not overwrite.
@@ -308,6 +330,7 @@ check_snapshot(List *items)
 
 	if (!IsolationUsesXactSnapshot())
 		return;
+	check_captures(items);
 	foreach(lc, items)
 	{
 		SegmentWork *item = lfirst(lc);
@@ -418,32 +441,16 @@ move_forward_at(List *items, const SegmentRound *round, TimestampTz clock)
 	return more;
 }
 
-/*
- * The clock of a refresh: the real one, but never before an epoch's, unless
- * that is ahead of the real clock itself; or the one that was set.
- */
+/* The clock of a refresh: the real one, or the one that was set. */
 static TimestampTz
 choose_clock(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz clock = now;
-	ListCell   *lc;
-
-	if (segment_guc_clock != 0)
-	{
-		ereport(NOTICE,
-				errmsg("segments are refreshed as of segmentation.clock, %s", timestamptz_to_str(segment_guc_clock)),
-				errhint("Refresh again without the setting before other sessions rely on them; until then they read in full."));
-		return segment_guc_clock;
-	}
-	foreach(lc, segment_epoch_all(GetActiveSnapshot()))
-	{
-		TimestampTz epoch = ((SegmentEpoch *) lfirst(lc))->clock;
-
-		if (epoch <= now && epoch > clock)
-			clock = epoch;
-	}
-	return clock;
+	if (segment_guc_clock == 0)
+		return GetCurrentTimestamp();
+	ereport(NOTICE,
+			errmsg("segments are refreshed as of segmentation.clock, %s", timestamptz_to_str(segment_guc_clock)),
+			errhint("Refresh again without the setting before other sessions rely on them; until then they read in full."));
+	return segment_guc_clock;
 }
 
 /* One step for one subject table; true when more is left. */

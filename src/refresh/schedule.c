@@ -23,6 +23,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "attempt.h"
 #include "bitmap/bitmap.h"
 #include "catalog/deadline.h"
 #include "catalog/registry.h"
@@ -156,6 +157,42 @@ rounds_of(List *viewIds)
 	return rounds;
 }
 
+typedef struct Attempt
+{
+	Oid			viewId;
+	const SegmentCompiled *compiled;
+	SegmentStanding *standing;
+} Attempt;
+
+static void
+compile(void *arg)
+{
+	Attempt    *attempt = arg;
+
+	attempt->compiled = segment_catalog_compiled(attempt->viewId, true);
+}
+
+/*
+ * A segment compiled, NULL if it cannot be: a view that somebody has redefined,
+ * a function that is not what it was.  That is no concern of the other segments.
+ */
+static const SegmentCompiled *
+try_compile(Oid viewId, bool automatic)
+{
+	Attempt		attempt = {.viewId = viewId};
+	ErrorData  *error;
+
+	if (segment_catalog_is_compiled(viewId))
+		return segment_catalog_compiled(viewId, true);
+	error = segment_attempt(compile, &attempt);
+	if (error == NULL)
+		return attempt.compiled;
+	ereport(automatic ? DEBUG1 : WARNING,
+			errmsg("segment \"%s\" is left out", get_rel_name(viewId)),
+			errdetail("%s", error->message));
+	return NULL;
+}
+
 /*
  * Every segment that the caller owns, of one subject table or (InvalidOid) of
  * all; with automatic, only those that the worker is to refresh.  With lock,
@@ -177,13 +214,13 @@ rounds_of_all(Oid subject, bool automatic, bool lock)
 		if (OidIsValid(subject))
 		{
 			/* no lock on segments of other tables, which nothing is done with */
-			compiled = segment_catalog_compiled(entry->viewId, true);
+			compiled = try_compile(entry->viewId, automatic);
 			if (compiled == NULL || compiled->subject != subject)
 				continue;
 		}
 		if (lock && !lock_view(entry->viewId))
 			continue;
-		compiled = segment_catalog_compiled(entry->viewId, true);
+		compiled = try_compile(entry->viewId, automatic);
 		if (compiled != NULL && (!OidIsValid(subject) || compiled->subject == subject))
 			rounds = add_to_rounds(rounds, compiled->subject, entry->viewId);
 	}
@@ -291,6 +328,14 @@ due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 	}
 }
 
+static void
+stand(void *arg)
+{
+	Attempt    *attempt = arg;
+
+	attempt->standing = segment_read_standing(attempt->viewId);
+}
+
 /* The same for all segments of a subject table, the earliest. */
 static TimestampTz
 round_due_at(const SegmentRound *round, TimestampTz now)
@@ -302,14 +347,17 @@ round_due_at(const SegmentRound *round, TimestampTz now)
 
 	foreach(lc, round->viewIds)
 	{
-		SegmentStanding *standing;
+		Attempt		attempt = {.viewId = lfirst_oid(lc)};
 
 		CHECK_FOR_INTERRUPTS();
-		standing = segment_read_standing(lfirst_oid(lc));
-		/* when one is due whatever the pace, the others need not be looked at */
-		if (due_at(standing, DT_NOEND, now) <= now)
+
+		/*
+		 * when one is due whatever the pace, the others need not be looked
+		 * at; an error is for the refresh to tell
+		 */
+		if (segment_attempt(stand, &attempt) != NULL || due_at(attempt.standing, DT_NOEND, now) <= now)
 			return now;
-		standings = lappend(standings, standing);
+		standings = lappend(standings, attempt.standing);
 	}
 	paced = segment_refresh_pace(standings);
 	foreach(lc, standings)

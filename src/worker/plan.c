@@ -17,7 +17,7 @@
  * becomes valid.  A plan that was made earlier does not have the index, one that
  * is kept for later transactions had it when their snapshots were taken already.
  *
- * In force in all background workers that load this library: in ours, and in
+ * In force in all background workers with this library: in ours, and in
  * parallel workers, which plan the queries inside functions.  Where it is not
  * needed it costs the use of an index for as long as the transactions last that
  * were running when it was made.
@@ -61,6 +61,8 @@ drop_young_indexes(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
 
 	if (next_hook)
 		next_hook(root, relid, inhparent, rel);
+	if (MyBgworkerEntry == NULL)
+		return;
 	foreach(lc, rel->indexlist)
 	{
 		IndexOptInfo *index = lfirst(lc);
@@ -74,8 +76,7 @@ drop_young_indexes(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
 void
 segment_worker_watch_plans(void)
 {
-	if (MyBgworkerEntry == NULL)
-		return;
+	/* also in a postmaster that preloads us: its children load nothing more */
 	next_hook = get_relation_info_hook;
 	get_relation_info_hook = drop_young_indexes;
 }

@@ -12,7 +12,7 @@
  *	SIGHUP		read the configuration again.
  *
  * The settings under which a refresh runs are its own: what a database or a role
- * may have set for clients (time-outs, read-only transactions) does not apply.
+ * may have set for clients (time-outs, a role, read-only transactions) does not apply.
  *
  *-------------------------------------------------------------------------
  */
@@ -90,6 +90,10 @@ segment_worker_connect(Oid database)
 	set_setting("statement_timeout", "0");
 	set_setting("lock_timeout", "0");
 	set_setting("idle_in_transaction_session_timeout", "0");
+	/* came with 17, and ends the process */
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		set_setting("transaction_timeout", "0");
+	set_setting("role", "none");
 	set_setting("default_transaction_isolation", "read committed");
 	set_setting("default_transaction_read_only", "off");
 	set_setting("default_transaction_deferrable", "off");

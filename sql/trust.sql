@@ -1,0 +1,83 @@
+-- What a segment may not do to those who look at it, and what others may do to a segment.
+\set VERBOSITY terse
+SET client_min_messages = warning;
+CREATE EXTENSION segmentation;
+CREATE ROLE trust_owner;
+GRANT CREATE ON SCHEMA public TO trust_owner;
+CREATE TYPE level AS ENUM ('silver', 'gold');
+CREATE TABLE customers (id int PRIMARY KEY, country text, lvl level);
+CREATE TABLE orders (id int PRIMARY KEY, customer_id int, placed_at timestamptz);
+INSERT INTO customers VALUES (1, 'DE', 'gold'), (2, 'PL', 'silver'), (3, 'DE', 'silver');
+INSERT INTO orders VALUES (1, 1, now()), (2, 1, now()), (3, 2, now());
+ALTER TABLE customers OWNER TO trust_owner;
+ALTER TABLE orders OWNER TO trust_owner;
+DO LANGUAGE segment $$ CREATE LINK ON orders (customer_id) REFERENCES customers $$;
+
+-- code of the owner runs as the owner, or not at all: not as who compiles or refreshes
+CREATE FUNCTION one() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF current_user <> 'trust_owner' THEN RAISE WARNING 'one() runs as somebody else'; END IF; RETURN 1; END $$;
+CREATE DOMAIN small AS int CHECK (VALUE < 10 + one());
+SET ROLE trust_owner;
+DO LANGUAGE segment $$
+	CREATE SEGMENT often ON customers WHERE (SELECT count(*) FROM orders o WHERE o.customer_id = customers.id AND o.placed_at > now() - interval '1 day') > one();
+	CREATE SEGMENT often_small ON customers WHERE (SELECT count(*) FROM orders o WHERE o.customer_id = customers.id AND o.placed_at > now() - interval '1 day') > 1::small;
+	CREATE SEGMENT german ON customers WHERE country = 'DE';
+$$;
+RESET ROLE;
+\c
+\set VERBOSITY terse
+SET client_min_messages = warning;
+SELECT segment FROM segment.segments ORDER BY segment::text;
+SELECT segment.refresh_step('customers', 0);
+SELECT view, segment.members(view) FROM segment.segment ORDER BY id;
+SELECT * FROM segment.verify() WHERE missing <> 0 OR extra <> 0;
+
+-- a view that somebody has redefined so that it is none of ours: the others are refreshed
+SELECT id FROM segment.segment WHERE view = 'often'::regclass \gset
+CREATE OR REPLACE VIEW often AS SELECT id, country, lvl FROM customers WHERE segment.holds(:id, id, segment.contains('german'::regclass, 1));
+UPDATE customers SET country = 'DE' WHERE id = 2;
+\c
+\set VERBOSITY terse
+SET client_min_messages = warning;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+SELECT base_size, pending FROM segment.status WHERE segment = 'german'::regclass;
+DROP VIEW often, often_small;
+
+-- the labels of an enum, and their order, are data
+DO LANGUAGE segment $$
+	CREATE SEGMENT gold ON customers WHERE lvl::text = 'gold';
+	CREATE SEGMENT highest ON customers WHERE lvl = enum_last(NULL::level);
+	REFRESH SEGMENT ALL;
+$$;
+SELECT segment.members('gold') AS gold, segment.members('highest') AS highest;
+ALTER TYPE level RENAME VALUE 'gold' TO 'or';
+ALTER TYPE level ADD VALUE 'platinum';
+SELECT segment.members('gold') AS gold, segment.members('highest') AS highest;
+SELECT * FROM segment.verify() WHERE missing <> 0 OR extra <> 0;
+
+-- an inheritance child: its rows are not those of the table with the same key
+CREATE TABLE more_customers () INHERITS (customers);
+INSERT INTO more_customers VALUES (1, 'PL', 'or'), (9, 'DE', 'or');
+SELECT * FROM german ORDER BY id, country;
+DROP TABLE more_customers;
+SELECT id FROM german ORDER BY id;
+
+-- holds() written by hand, in a plan that is kept
+SELECT id FROM segment.segment WHERE view = 'german'::regclass \gset
+PREPARE kept AS SELECT count(*) FROM customers WHERE segment.holds(:id, id, country = 'DE'::text);
+EXECUTE kept;
+DO LANGUAGE segment $$ ALTER SEGMENT german WHERE country = 'PL' $$;
+EXECUTE kept;
+
+-- a function of the same name in our schema is none of ours
+CREATE FUNCTION segment.holds(int, int, boolean) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+\set VERBOSITY default
+DO LANGUAGE segment $$ CREATE SEGMENT fooled ON customers WHERE country = 'FR' $$;
+DROP FUNCTION segment.holds(int, int, boolean);
+
+DROP EXTENSION segmentation CASCADE;
+DROP TABLE customers, orders;
+DROP TYPE level;
+DROP DOMAIN small;
+DROP FUNCTION one();
+REVOKE CREATE ON SCHEMA public FROM trust_owner;
+DROP ROLE trust_owner;
