@@ -169,25 +169,6 @@ has_slot(const SegmentBitmap *set, uint32 i, uint32 high)
 	return i < set->nslots && set->slots[i].high == high;
 }
 
-/*
- * CRoaring notes as the capacity of a run container of a view how many ids it
- * has, and gives as much to each copy: 256 kB for a range of 65,536.
- */
-static void
-tighten_runs(roaring_bitmap_t *map)
-{
-	roaring_array_t *array = &map->high_low_container;
-
-	for (int32 i = 0; i < array->size; i++)
-		if (array->typecodes[i] == RUN_CONTAINER_TYPE)
-		{
-			char	   *run = array->containers[i];
-
-			/* it lies at any address */
-			memcpy(run + offsetof(run_container_t, capacity), run + offsetof(run_container_t, n_runs), sizeof(int32));
-		}
-}
-
 roaring_bitmap_t *
 segment_slot_map(const SegmentBitmap *set, uint32 i)
 {
@@ -198,10 +179,32 @@ segment_slot_map(const SegmentBitmap *set, uint32 i)
 		MemoryContext old = MemoryContextSwitchTo(set->context);
 
 		slot->map = croaring.bitmap_portable_deserialize_frozen(slot->bytes);
-		tighten_runs(slot->map);
 		MemoryContextSwitchTo(old);
 	}
 	return slot->map;
+}
+
+/*
+ * The map of a slot for an operation that may copy containers of it.  CRoaring notes as the capacity of a run container of a view how many ids it
+ * has, and gives as much to each copy: 256 kB for a range of 65,536.
+ */
+static roaring_bitmap_t *
+source_map(const SegmentBitmap *set, uint32 i)
+{
+	roaring_bitmap_t *map = segment_slot_map(set, i);
+	roaring_array_t *array = &map->high_low_container;
+
+	if (set->slots[i].bytes == NULL)
+		return map;
+	for (int32 i = 0; i < array->size; i++)
+		if (array->typecodes[i] == RUN_CONTAINER_TYPE)
+		{
+			char	   *run = array->containers[i];
+
+			/* it lies at any address */
+			memcpy(run + offsetof(run_container_t, capacity), run + offsetof(run_container_t, n_runs), sizeof(int32));
+		}
+	return map;
 }
 
 /* A copy of a slot, in the current context. */
@@ -568,7 +571,7 @@ segment_set_shift(const SegmentBitmap *set, int64 offset)
 
 	for (uint32 i = 0; i < set->nslots; i++)
 	{
-		const roaring_bitmap_t *map = segment_slot_map(set, i);
+		const roaring_bitmap_t *map = source_map(set, i);
 
 		add_shifted(result, map, set->slots[i].high + high, low);
 		if (low != 0)
@@ -853,6 +856,7 @@ SegmentBitmap *
 segment_set_combine(SegmentOperation op, const SegmentBitmap *a, const SegmentBitmap *b)
 {
 	SegmentBitmap *result = make_set(Max(a->nslots, b->nslots));
+	roaring_bitmap_t *(*map_of) (const SegmentBitmap *, uint32) = op == SEGMENT_AND ? segment_slot_map : source_map;
 	uint32		i = 0;
 	uint32		j = 0;
 
@@ -876,7 +880,7 @@ segment_set_combine(SegmentOperation op, const SegmentBitmap *a, const SegmentBi
 		else
 		{
 			append_map(result, left->high,
-					   combine_maps(op, segment_slot_map(a, i), segment_slot_map(b, j)));
+					   combine_maps(op, map_of(a, i), map_of(b, j)));
 			i++;
 			j++;
 		}
@@ -996,12 +1000,12 @@ grow_common(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b, bool 
 
 		if (op == SEGMENT_OR && lazily)
 		{
-			croaring.bitmap_lazy_or_inplace(map, segment_slot_map(b, j),
+			croaring.bitmap_lazy_or_inplace(map, source_map(b, j),
 											better_as_bitsets(a, map, &b->slots[j]));
 			a->lazy = true;
 		}
 		else
-			combine_inplace(op, map, segment_slot_map(b, j));
+			combine_inplace(op, map, source_map(b, j));
 	}
 }
 
@@ -1368,6 +1372,9 @@ segment_set_argument(Datum datum)
 
 /* ---- two arguments that are read where they meet ---- */
 
+/* Of so few bytes together, to check all takes less time than to look which ones are needed. */
+#define MEETING_FROM 4096
+
 static void
 check_outline(const struct varlena *value)
 {
@@ -1405,15 +1412,21 @@ segment_set_arguments_meeting(Datum left, Datum right, bool wholeLeft, SegmentBi
 {
 	struct varlena *valueA = segment_stored_fetch(left);
 	struct varlena *valueB = segment_stored_fetch(right);
+	bool		whole = VARSIZE_ANY_EXHDR(valueA) + VARSIZE_ANY_EXHDR(valueB) < MEETING_FROM;
 	bool		good = true;
 
-	if (wholeLeft)
+	if (whole || wholeLeft)
 		segment_set_check(VARDATA_ANY(valueA), VARSIZE_ANY_EXHDR(valueA), ERRCODE_DATA_CORRUPTED);
 	else
 		check_outline(valueA);
-	check_outline(valueB);
+	if (whole)
+		segment_set_check(VARDATA_ANY(valueB), VARSIZE_ANY_EXHDR(valueB), ERRCODE_DATA_CORRUPTED);
+	else
+		check_outline(valueB);
 	*a = segment_set_view_checked(VARDATA_ANY(valueA));
 	*b = segment_set_view_checked(VARDATA_ANY(valueB));
+	if (whole)
+		return;
 	FOR_COMMON_SLOTS(*a, i, *b, j)
 	{
 		SegmentBucket bucketA;
