@@ -42,7 +42,7 @@
 void
 segment_too_large(void)
 {
-	ereport(ERROR, SEGMENT_TOO_LARGE);
+	ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), SEGMENT_TOO_LARGE);
 }
 
 int64

@@ -157,9 +157,8 @@ extern SegmentBitmap *segment_set_from_array(ArrayType *array);
 extern int64 segment_check_id(int64 id);
 
 #define SEGMENT_TOO_LARGE \
-	(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), \
-	 errmsg("bitmap is too large"), \
-	 errdetail("A bitmap takes up to 1 GB."))
+	errmsg("bitmap is too large"), \
+	errdetail("A bitmap takes up to 1 GB.")
 pg_noreturn extern void segment_too_large(void);
 
 #endif							/* SEGMENT_BITMAP_SET_H */

@@ -239,7 +239,7 @@ segmentation_bitmap_in(PG_FUNCTION_ARGS)
 		int			shown = pg_mbcliplen(text, strlen(text), SHOWN_TEXT);
 
 		if (reader.tooLarge)
-			ereturn(fcinfo->context, (Datum) 0, SEGMENT_TOO_LARGE);
+			ereturn(fcinfo->context, (Datum) 0, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), SEGMENT_TOO_LARGE);
 		ereturn(fcinfo->context, (Datum) 0,
 				(errcode(reader.outOfRange ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE :
 						 ERRCODE_INVALID_TEXT_REPRESENTATION),

@@ -131,6 +131,25 @@ touch_typed_tables(Oid type)
 		touch(lfirst_oid(lc), true, false);
 }
 
+/* A table that becomes a partition, or is one no more, may not be found below the one that is altered. */
+static void
+watch_partitions(const AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst_node(AlterTableCmd, lc);
+		Oid			relid;
+
+		if (command->def == NULL || !IsA(command->def, PartitionCmd))
+			continue;
+		relid = RangeVarGetRelid(((PartitionCmd *) command->def)->name, NoLock, true);
+		if (OidIsValid(relid))
+			touch(relid, true, false);
+	}
+}
+
 static void
 watch_alter(const AlterTableStmt *statement)
 {
@@ -142,6 +161,7 @@ watch_alter(const AlterTableStmt *statement)
 		harmless = harmless && is_harmless(lfirst_node(AlterTableCmd, lc));
 	if (harmless)
 		return;
+	watch_partitions(statement);
 	relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	if (!OidIsValid(relid))
 		return;

@@ -16,6 +16,7 @@
 #include "access/relation.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_language.h"
@@ -123,18 +124,24 @@ is_vetted_name(const char *name)
 	return false;
 }
 
-/* A stable function that is not PostgreSQL's own: an extension's in C is vetted, a user's is not. */
+/*
+ * A stable function that is not PostgreSQL's own: an extension's in C is vetted, a
+ * user's is not; nor one that returns rows, such as crosstab() and connectby():
+ * those read tables.
+ */
 static bool
 is_extension_c_function(Oid funcid)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	Oid			language;
+	Form_pg_proc function;
+	bool		good;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+	function = (Form_pg_proc) GETSTRUCT(tuple);
+	good = function->prolang == ClanguageId && !function->proretset;
 	ReleaseSysCache(tuple);
-	return language == ClanguageId && OidIsValid(getExtensionOfObject(ProcedureRelationId, funcid));
+	return good && OidIsValid(getExtensionOfObject(ProcedureRelationId, funcid));
 }
 
 /*
@@ -155,6 +162,46 @@ typedef struct FunctionCheck
 	Node	   *node;
 } FunctionCheck;
 
+static bool check_function(Oid funcid, void *arg);
+
+/* The functions that an aggregate of somebody's is made of. */
+static void
+check_aggregate(Oid funcid, FunctionCheck *check)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(funcid));
+	Form_pg_aggregate aggregate;
+	Oid			parts[8];
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	aggregate = (Form_pg_aggregate) GETSTRUCT(tuple);
+	parts[0] = aggregate->aggtransfn;
+	parts[1] = aggregate->aggfinalfn;
+	parts[2] = aggregate->aggcombinefn;
+	parts[3] = aggregate->aggserialfn;
+	parts[4] = aggregate->aggdeserialfn;
+	parts[5] = aggregate->aggmtransfn;
+	parts[6] = aggregate->aggminvtransfn;
+	parts[7] = aggregate->aggmfinalfn;
+	ReleaseSysCache(tuple);
+	for (int i = 0; i < lengthof(parts); i++)
+		if (parts[i] >= FirstNormalObjectId)
+			(void) check_function(parts[i], check);
+}
+
+/*
+ * The library of a function may have settings that the condition depends on
+ * (pg_trgm): they are pinned when it is loaded.
+ */
+static void
+load_library(Oid funcid)
+{
+	FmgrInfo	info;
+
+	if (get_func_prokind(funcid) == PROKIND_FUNCTION)
+		fmgr_info(funcid, &info);
+}
+
 /* Called for every function that a node calls; never stops the walk. */
 static bool
 check_function(Oid funcid, void *arg)
@@ -164,7 +211,12 @@ check_function(Oid funcid, void *arg)
 	char		volatility;
 
 	if (funcid >= FirstNormalObjectId)
+	{
 		analysis->functions = list_append_unique_oid(analysis->functions, funcid);
+		check_aggregate(funcid, check);
+		if (analysis->text != NULL)
+			load_library(funcid);
+	}
 	if (funcid == F_NOW || funcid == F_TRANSACTION_TIMESTAMP ||
 		funcid == F_AGE_TIMESTAMP || funcid == F_AGE_TIMESTAMPTZ)
 		analysis->compiled->readsClock = true;

@@ -55,6 +55,7 @@
 #include "compile/clock.h"
 #include "compile/compile.h"
 #include "compile/link.h"
+#include "compile/scope.h"
 #include "read/flip.h"
 
 /* What stands before a branch of CASE or COALESCE, at the same query level. */
@@ -257,7 +258,8 @@ take_apart(Node *node, ClockSide *side)
 	{
 			/* casts */
 		case F_TIMESTAMP_TIMESTAMPTZ:
-			if (!take_apart(linitial(args), side) || side->type != TIMESTAMPTZOID)
+			if (!take_apart(linitial(args), side) || side->type != TIMESTAMPTZOID ||
+				(side->form == SEGMENT_FLIP_LOCAL && side->shift != NULL))
 				return false;
 			if (side->form == SEGMENT_FLIP_NOW && side->shift == NULL)
 				side->form = SEGMENT_FLIP_LOCAL;
@@ -448,6 +450,18 @@ flip_of_difference(Node *difference, Node *span, Node **other)
 	return flip_expression(x, &side);
 }
 
+/*
+ * The clock compared with x: not when it has become a local time only after
+ * it was moved, and x makes an instant of that again.  In the night that has an
+ * hour twice this is another instant.
+ */
+static bool
+take_clock(Node *clock, Node *x, ClockSide *side)
+{
+	return may_be_compared(x) && take_apart(clock, side) &&
+		!(side->form == SEGMENT_FLIP_NOW && side->cast && exprType(x) == TIMESTAMPTZOID && side->type == TIMESTAMPOID);
+}
+
 /* The flip of a comparison, at its own level, with *other = what is compared with the clock; NULL if it is not of list 1. */
 static Node *
 flip_of(OpExpr *op, Node **other)
@@ -463,9 +477,9 @@ flip_of(OpExpr *op, Node **other)
 	if (is_datetime(exprType(left)) && is_datetime(exprType(right)) &&
 		compares(op->opno, TIMESTAMPTZOID))
 	{
-		if (may_be_compared(left) && take_apart(right, &side))
+		if (take_clock(right, left, &side))
 			return flip_expression(*other = left, &side);
-		if (may_be_compared(right) && take_apart(left, &side))
+		if (take_clock(left, right, &side))
 			return flip_expression(*other = right, &side);
 		return NULL;
 	}
@@ -533,16 +547,16 @@ without_clock(Node *quals)
 	return kept == NIL ? NULL : (Node *) make_ands_explicit(kept);
 }
 
-/* The same for a join tree; fails where leaving out would lose rows. */
+/* The same for a join tree; fails where leaving out would lose rows: of the nullable side of an outer join, too. */
 static bool
-strip_jointree(Node *node)
+strip_jointree(Node *node, bool nullable)
 {
 	ListCell   *lc;
 
 	if (IsA(node, FromExpr))
 	{
 		foreach(lc, ((FromExpr *) node)->fromlist)
-			if (!strip_jointree(lfirst(lc)))
+			if (!strip_jointree(lfirst(lc), nullable))
 			return false;
 		((FromExpr *) node)->quals = without_clock(((FromExpr *) node)->quals);
 	}
@@ -550,11 +564,12 @@ strip_jointree(Node *node)
 	{
 		JoinExpr   *join = (JoinExpr *) node;
 
-		if (!strip_jointree(join->larg) || !strip_jointree(join->rarg))
+		if (!strip_jointree(join->larg, nullable || join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL) ||
+			!strip_jointree(join->rarg, nullable || join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL))
 			return false;
 		if (!segment_compile_has_clock(join->quals))
 			return true;
-		if (join->jointype != JOIN_INNER)
+		if (nullable || join->jointype != JOIN_INNER)
 			return false;
 		join->quals = without_clock(join->quals);
 		if (join->quals == NULL)
@@ -581,17 +596,77 @@ min_of(Node *expr)
 	return aggregate;
 }
 
-/* (SELECT min(expr) FROM .. WHERE ..) over the rows of a level, clock left out; NULL if it cannot be. */
+/* min() and max() are NULL where no row passes their FILTER, or there is none. */
+static Node *
+null_aggregates(Node *node, void *context)
+{
+	if (node == NULL || IsA(node, Query))
+		return node;
+	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == 0)
+		return (Node *) makeNullConst(((Aggref *) node)->aggtype, -1, ((Aggref *) node)->aggcollid);
+	return expression_tree_mutator(node, null_aggregates, context);
+}
+
+static Node *
+earlier_of(Node *a, Node *b)
+{
+	MinMaxExpr *least = makeNode(MinMaxExpr);
+
+	least->minmaxtype = TIMESTAMPTZOID;
+	least->op = IS_LEAST;
+	least->args = list_make2(a, b);
+	least->location = -1;
+	return (Node *) least;
+}
+
+static Node *
+scalar_subquery(Query *query)
+{
+	SubLink    *sublink = makeNode(SubLink);
+
+	query->hasSubLinks = true;
+	sublink->subLinkType = EXPR_SUBLINK;
+	sublink->subselect = (Node *) query;
+	sublink->location = -1;
+	return (Node *) sublink;
+}
+
+/* (SELECT expr) */
+static Node *
+select_only(Node *expr)
+{
+	Query	   *query = makeNode(Query);
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->jointree = makeFromExpr(NIL, NULL);
+	query->targetList = list_make1(makeTargetEntry((Expr *) expr, 1, pstrdup("flip"), false));
+	return scalar_subquery(query);
+}
+
+/*
+ * (SELECT min(expr) FROM .. WHERE ..) over the rows of a level, clock left out; NULL if it cannot be.
+ *
+ * Above aggregates without GROUP BY there is a row even where there is none
+ * below: its flip is looked at as well.
+ */
 static Node *
 minimum_over(Frame *frame, Node *expr)
 {
 	Query	   *query = copyObject(frame->query);
-	SubLink    *sublink = makeNode(SubLink);
 	ExtremesContext extremes = {NULL, false};
+	bool		always = (query->hasAggs || query->havingQual != NULL) && query->groupClause == NIL;
+	Node	   *nothing;
+	Node	   *minimum;
 	ListCell   *lc;
 
-	expr = open_extremes(segment_compat_flatten_groups(query, expr), &extremes);
-	if (extremes.failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree))
+	expr = segment_compat_flatten_groups(query, expr);
+	nothing = null_aggregates(expr, NULL);
+	expr = open_extremes(expr, &extremes);
+	if (extremes.aggregate != NULL)
+		expr = earlier_of(expr, copyObject(nothing));
+	if (extremes.failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree, false) ||
+		(extremes.aggregate != NULL && query->groupingSets != NIL))
 		return NULL;
 
 	/*
@@ -619,11 +694,11 @@ minimum_over(Frame *frame, Node *expr)
 	query->sortClause = NIL;
 	query->limitOffset = NULL;
 	query->limitCount = NULL;
-	query->hasSubLinks = true;
-	sublink->subLinkType = EXPR_SUBLINK;
-	sublink->subselect = (Node *) query;
-	sublink->location = -1;
-	return (Node *) sublink;
+	minimum = scalar_subquery(query);
+	/* what has columns of the level is looked at below the aggregates */
+	if (always && !contain_vars_of_level(nothing, 0))
+		minimum = earlier_of(minimum, select_only(nothing));
+	return minimum;
 }
 
 /* Does anything in a query refer to the level right around it? */
@@ -974,7 +1049,7 @@ tie_of(SubLink *sublink, bool positive)
 		return NULL;
 	target = get_tle_by_resno(query->targetList, ((Param *) lsecond(test->args))->paramid);
 	if (target == NULL || !IsA(target->expr, Var) || ((Var *) target->expr)->varlevelsup != 0 ||
-		query->setOperations != NULL)
+		!segment_touch_can_push_down(query, target))
 		return NULL;
 	inner = copyObject((Node *) target->expr);
 	outer = copyObject(linitial(test->args));

@@ -362,6 +362,17 @@ join_group(CombineContext *context, Pass *group)
 	query->jointree->fromlist = list_make1(join);
 }
 
+static Node *
+is_not_null(Node *arg)
+{
+	NullTest   *test = makeNode(NullTest);
+
+	test->arg = (Expr *) arg;
+	test->nulltesttype = IS_NOT_NULL;
+	test->location = -1;
+	return (Node *) test;
+}
+
 static Pass *
 make_group(SubLink *sublink, Var *link, CombineContext *context)
 {
@@ -378,7 +389,8 @@ make_group(SubLink *sublink, Var *link, CombineContext *context)
 	get_sort_group_operators(link->vartype, true, true, false,
 							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
 	query->groupClause = list_make1(clause);
-	query->jointree->quals = context->subset ? subset_qual(context, copyObject(link)) : NULL;
+	/* rows of nobody might fail where no subject's do */
+	query->jointree->quals = context->subset ? subset_qual(context, copyObject(link)) : is_not_null((Node *) copyObject(link));
 	query->hasSubLinks = true;
 	group->query = query;
 	join_group(context, group);

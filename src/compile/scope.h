@@ -62,6 +62,9 @@ extern Node *segment_scope_strip(Node *node);
 /* The arguments of a call, with the defaults of those left out, which only the planner would put in. */
 extern List *segment_scope_arguments(FuncExpr *call);
 
+/* Would an equality on this output column be confined to the rows below that have the value? */
+extern bool segment_touch_can_push_down(Query *query, TargetEntry *tle);
+
 /* Record the ties that the FROM and WHERE of a level, its children built, give. */
 extern void segment_touch_collect(SegmentLevel *level);
 

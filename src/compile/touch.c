@@ -85,9 +85,8 @@ segment_scope_arguments(FuncExpr *call)
 	return args;
 }
 
-/* Would an equality on this output column be confined to the rows below that have the value? */
-static bool
-can_push_down(Query *query, TargetEntry *tle)
+bool
+segment_touch_can_push_down(Query *query, TargetEntry *tle)
 {
 	ListCell   *lc;
 
@@ -152,7 +151,7 @@ resolve(SegmentLevel *level, Node *node, AttrNumber *column)
 				TargetEntry *tle = get_tle_by_resno(rte->subquery->targetList, var->varattno);
 				Node	   *expr;
 
-				if (child == NULL || tle == NULL || !can_push_down(rte->subquery, tle))
+				if (child == NULL || tle == NULL || !segment_touch_can_push_down(rte->subquery, tle))
 					return NULL;
 				expr = segment_scope_strip((Node *) tle->expr);
 				if (!IsA(expr, Var) || ((Var *) expr)->varlevelsup > 0)
@@ -366,7 +365,7 @@ segment_touch_collect_in(SegmentLevel *level, SegmentLevel *child, SubLink *subl
 		if (!IsA(output, Param) || output->paramkind != PARAM_SUBLINK)
 			continue;
 		tle = get_tle_by_resno(child->query->targetList, output->paramid);
-		if (tle == NULL || !can_push_down(child->query, tle))
+		if (tle == NULL || !segment_touch_can_push_down(child->query, tle))
 			continue;
 		expr = segment_scope_strip((Node *) tle->expr);
 		if (!IsA(expr, Var) || ((Var *) expr)->varlevelsup > 0)

@@ -93,9 +93,12 @@ visible_in(const SegmentEpoch *epoch, FullTransactionId xid)
 											FullTransactionIdGetDatum(xid), epoch->snapshot));
 }
 
-/* ids := the values of step->next in the rows whose step->match is in ids */
+/*
+ * The values of step->next in the rows whose step->match is in ids.  NULL, for
+ * everybody, where one is negative, which no set can hold; but no subject is.
+ */
 static SegmentBitmap *
-follow_step(const SegmentStep *step, const SegmentBitmap *ids)
+follow_step(const SegmentStep *step, const SegmentBitmap *ids, bool last)
 {
 	SegmentBuilder *result = segment_builder_create();
 	Oid			types[1] = {INT8ARRAYOID};
@@ -103,6 +106,7 @@ follow_step(const SegmentStep *step, const SegmentBitmap *ids)
 	size_t		n;
 	int64	   *list = segment_bitmap_ids(ids, &n);
 	Datum	   *datums = palloc(sizeof(Datum) * Max(n, 1));
+	bool		everybody = false;
 	char	   *sql;
 
 	for (size_t i = 0; i < n; i++)
@@ -126,13 +130,14 @@ follow_step(const SegmentStep *step, const SegmentBitmap *ids)
 
 		if (!isnull && id >= 0)
 			segment_builder_add_id(result, id);
+		everybody |= !isnull && id < 0 && !last;
 	}
 	SPI_finish();
-	return segment_builder_end(result);
+	return everybody ? NULL : segment_builder_end(result);
 }
 
-/* The subjects that these keys of a source mean, added to pending. */
-static void
+/* The subjects that these keys of a source mean, added to pending; false when they are not known: everybody. */
+static bool
 add_subjects(const SegmentCompiled *compiled, const SegmentEntry *entry, const SegmentSource *source,
 			 const SegmentBitmap *keys, SegmentBitmap *pending)
 {
@@ -143,10 +148,17 @@ add_subjects(const SegmentCompiled *compiled, const SegmentEntry *entry, const S
 	{
 		segment_read_become(&guard, compiled->owner, entry);
 		foreach(lc, source->steps)
-			keys = follow_step(lfirst(lc), keys);
+		{
+			keys = follow_step(lfirst(lc), keys, lnext(source->steps, lc) == NULL);
+			if (keys == NULL)
+				break;
+		}
 		segment_read_return(&guard);
 	}
+	if (keys == NULL)
+		return false;
 	segment_bitmap_or(pending, keys);
+	return true;
 }
 
 /* A way of reading a source: by a key, these columns. */
@@ -308,8 +320,8 @@ segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *ent
 
 		if (all->everybody)
 			return false;
-		if (all->keys != NULL)
-			add_subjects(compiled, entry, source, all->keys, pending);
+		if (all->keys != NULL && !add_subjects(compiled, entry, source, all->keys, pending))
+			return false;
 	}
 	return true;
 }

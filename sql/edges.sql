@@ -1,0 +1,89 @@
+-- Conditions whose answer changes for a subject by what happens to another, to no row, or to a row of no subject.
+\set VERBOSITY terse
+SET client_min_messages = warning;
+CREATE EXTENSION segmentation;
+CREATE TABLE customers (id int PRIMARY KEY, created_at timestamptz);
+CREATE TABLE orders (id int PRIMARY KEY, customer_id int, amount numeric, placed_at timestamptz, paid boolean, data jsonb);
+CREATE TABLE promos (id int PRIMARY KEY, ends_at timestamptz);
+CREATE TABLE items (id int PRIMARY KEY, order_id int, promo_id int);
+INSERT INTO customers VALUES (1, '2026-01-01 00:00+00'), (2, '2026-01-20 00:00+00'), (3, '2026-01-25 00:00+00');
+INSERT INTO orders VALUES (1, 1, 100, '2026-01-24 03:00+00', true, '{"price": 5}'), (2, 2, 50, '2026-01-30 00:00+00', false, '{"price": 50}'),
+	(3, NULL, 1, '2026-01-30 00:00+00', true, '{"price": "n/a"}');
+INSERT INTO promos VALUES (1, '2026-02-10 00:00+00');
+INSERT INTO items VALUES (1, 1, 1), (2, 2, NULL);
+SET segmentation.clock = '2026-01-31 00:00+00';
+DO LANGUAGE segment $$
+	CREATE LINK ON orders (customer_id) REFERENCES customers;
+	CREATE LINK ON items (order_id) REFERENCES orders;
+	CREATE SEGMENT a_top ON customers WHERE id IN (SELECT customer_id FROM orders WHERE placed_at > now() - interval '7 days' AND customer_id IS NOT NULL GROUP BY customer_id ORDER BY sum(amount) DESC LIMIT 1);
+	CREATE SEGMENT b_first ON customers WHERE id IN (SELECT DISTINCT ON (paid OR true) customer_id FROM orders WHERE placed_at > now() - interval '7 days' AND customer_id IS NOT NULL ORDER BY paid OR true, placed_at);
+	CREATE SEGMENT c_last ON customers WHERE (SELECT coalesce(max(o.placed_at), customers.created_at) < now() - interval '30 days' FROM orders o WHERE o.customer_id = customers.id);
+	CREATE SEGMENT d_last_paid ON customers WHERE (SELECT coalesce(max(o.placed_at) FILTER (WHERE o.paid), customers.created_at) < now() - interval '30 days' FROM orders o WHERE o.customer_id = customers.id);
+	CREATE SEGMENT e_none ON customers WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = customers.id HAVING count(*) = 0 AND customers.created_at < now() - interval '30 days');
+	CREATE SEGMENT g_spent ON customers WHERE sum((orders.data->>'price')::numeric) > 10;
+$$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+-- refused: of the side of an outer join that may be missing nobody can be told of who was left out
+DO LANGUAGE segment $$
+	CREATE SEGMENT f_unpromoted ON customers WHERE EXISTS (SELECT FROM orders o LEFT JOIN (items i JOIN promos p ON p.id = i.promo_id AND p.ends_at > now()) ON i.order_id = o.id WHERE o.customer_id = customers.id AND i.id IS NULL);
+$$;
+SELECT s.segment, s.state FROM segment.status s WHERE state <> 'built';
+-- read from the bases and their deadlines; all that is true is what plain SQL says at that instant
+CREATE FUNCTION answers(clock text) RETURNS TABLE (segment regclass, members segment.bitmap, wrong boolean) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('segmentation.clock', clock, false);
+	RETURN QUERY SELECT g.view, segment.members(g.view), v.missing + v.extra > 0 FROM segment.segment g JOIN segment.verify() v ON v.verified = g.view ORDER BY g.view::text COLLATE "C";
+END $$;
+SELECT * FROM answers('2026-01-31 00:00+00');
+SELECT * FROM answers('2026-01-31 03:00+00');
+SELECT * FROM answers('2026-02-10 00:00+00');
+SELECT * FROM answers('2026-02-24 00:00:01+00');
+SELECT * FROM answers('2026-03-05 00:00+00');
+RESET segmentation.clock;
+
+-- a negative id on the way from a source to its subjects
+CREATE TABLE brands (id int PRIMARY KEY, name text);
+CREATE TABLE products (id int PRIMARY KEY, brand_id int);
+CREATE TABLE bought (id int PRIMARY KEY, customer_id int, product_id int);
+INSERT INTO brands VALUES (7, 'Y');
+INSERT INTO products VALUES (-1, 7), (1, 7);
+INSERT INTO bought VALUES (1, 3, -1);
+DO LANGUAGE segment $$
+	CREATE SEGMENT h_brand ON customers WHERE EXISTS (SELECT FROM bought t JOIN products p ON p.id = t.product_id JOIN brands b ON b.id = p.brand_id WHERE t.customer_id = customers.id AND b.name = 'X');
+$$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+UPDATE brands SET name = 'X' WHERE id = 7;
+SELECT segment.members('h_brand');
+DO LANGUAGE segment $$ REFRESH SEGMENT ALL $$;
+SELECT segment.members('h_brand');
+
+-- a partition that is detached: what was written through its parent is not known
+CREATE TABLE parted (id int NOT NULL, customer_id int, n int) PARTITION BY RANGE (id);
+CREATE TABLE part (id int NOT NULL, customer_id int, n int);
+INSERT INTO part VALUES (1, 1, 1);
+DO LANGUAGE segment $$
+	CREATE SEGMENT i_part ON customers WHERE EXISTS (SELECT FROM part WHERE part.customer_id = customers.id AND n > 1);
+$$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+ALTER TABLE ONLY parted ATTACH PARTITION part FOR VALUES FROM (0) TO (100);
+UPDATE parted SET n = 2;
+ALTER TABLE parted DETACH PARTITION part;
+SELECT segment.members('i_part');
+
+-- what an aggregate of somebody's is made of
+CREATE FUNCTION add_n(int, int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1 + $2 + (SELECT count(*)::int FROM brands)';
+CREATE AGGREGATE my_sum(int) (sfunc = add_n, stype = int, initcond = '0');
+\set VERBOSITY default
+DO LANGUAGE segment $$ CREATE SEGMENT j_mine ON customers WHERE (SELECT my_sum(n) FROM part WHERE part.customer_id = customers.id) > 3 $$;
+\set VERBOSITY terse
+CREATE OR REPLACE FUNCTION add_n(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + $2';
+DO LANGUAGE segment $$ CREATE SEGMENT j_mine ON customers WHERE (SELECT my_sum(n) FROM part WHERE part.customer_id = customers.id) > 3 $$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+SELECT segment.members('j_mine');
+CREATE OR REPLACE FUNCTION add_n(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 2 * $2';
+SELECT segment.members('j_mine');
+
+DROP EXTENSION segmentation CASCADE;
+DROP TABLE customers, orders, promos, items, brands, products, bought, part, parted;
+DROP AGGREGATE my_sum(int);
+DROP FUNCTION add_n(int, int);
