@@ -33,8 +33,8 @@ CREATE TABLE segment.change (
 ALTER TABLE segment.change ALTER COLUMN entered SET STORAGE EXTERNAL;
 ALTER TABLE segment.change ALTER COLUMN exited SET STORAGE EXTERNAL;
 ALTER TABLE segment.change ALTER COLUMN members SET STORAGE EXTERNAL;
--- Where the history may begin, for the retention.
-CREATE INDEX change_members ON segment.change (id, written) WHERE members IS NOT NULL;
+-- What is old, for the retention.  Rows are inserted as into a catalog, which knows no partial indexes.
+CREATE INDEX change_written ON segment.change (id, written);
 CREATE INDEX change_since ON segment.change (id, since, number);
 
 -- A named reader of the feed, with a position per segment.
@@ -138,7 +138,7 @@ COMMENT ON FUNCTION segment.next_batch(text, integer) IS
 CREATE FUNCTION segment.ack(consumer text, segment regclass, number bigint) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'segmentation_ack' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION segment.ack(text, regclass, bigint) IS
-	'changes of a segment up to this number are done with; returns the position, which never goes back';
+	'changes of a segment up to this number are done with; returns the position, which never goes back, NULL if the segment has been dropped meanwhile';
 
 CREATE FUNCTION segment.reset_consumer(
 	name text, only_segment regclass DEFAULT NULL,

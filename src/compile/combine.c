@@ -586,7 +586,7 @@ narrow_in(SubLink *sublink, CombineContext *context)
 	missing->location = -1;
 	sublink = copyObject(sublink);
 	query = (Query *) sublink->subselect;
-	query->jointree->quals = make_and_qual(query->jointree->quals, SEGMENT_MUTANT("no_nulls") ? subset_qual(context, copyObject(column)) :
+	query->jointree->quals = make_and_qual(query->jointree->quals,
 										   (Node *) make_orclause(list_make2(subset_qual(context, copyObject(column)), missing)));
 	return (Node *) sublink;
 }

@@ -260,7 +260,7 @@ check_lost(SegmentQuery *query, const char *name)
  * then the row comes with the new position, and may have nothing behind it.
  */
 static uint64
-take_subscription(SegmentQuery *query, int32 max_rows)
+take_subscription(SegmentQuery *query, const char *name, int32 max_rows)
 {
 	while (segment_query_run(query, SEGMENT_MUTANT("unlocked_batch") ? OLDEST_WAITING : OLDEST_WAITING " FOR UPDATE OF u SKIP LOCKED", false) > 0)
 	{
@@ -276,9 +276,13 @@ take_subscription(SegmentQuery *query, int32 max_rows)
 								 "SELECT s.view, h.number, h.clock, CASE h.reason WHEN 'b' THEN 'built' ELSE 'refresh' END,"
 								 " h.entered, h.exited, h.instants, h.flipped"
 								 " FROM segment.segment s JOIN segment.change h ON h.id = s.id"
-								 " WHERE s.id = $1 AND h.number > $2 ORDER BY h.number LIMIT $3", false);
+								 " WHERE s.id = $1 AND h.number > $2"
+		/* nothing has been deleted since that was looked for */
+								 " AND (SELECT f.previous FROM segment.change f WHERE f.id = $1 AND f.number > $2 ORDER BY f.number LIMIT 1) <= $2"
+								 " ORDER BY h.number LIMIT $3", false);
 		if (rows > 0)
 			return rows;
+		check_lost(query, name);
 	}
 	return 0;
 }
@@ -306,15 +310,21 @@ segmentation_next_batch(PG_FUNCTION_ARGS)
 	segment_query_begin(&guard);
 	if (follow)
 		subscribe_missing(&query);
-	if (take_subscription(&query, max_rows) > 0)
-		segment_query_return(rsinfo);
-	/* behind it: what is deleted before is missing in the batch */
 	check_lost(&query, name);
+	if (take_subscription(&query, name, max_rows) > 0)
+		segment_query_return(rsinfo);
 	segment_query_end(&guard);
 	return (Datum) 0;
 }
 
-/* ack(consumer, segment, number) */
+/* Is there no segment $2 any more? */
+static bool
+is_dropped(SegmentQuery *query)
+{
+	return segment_query_run(query, "SELECT FROM segment.segment WHERE id = $2", false) == 0;
+}
+
+/* ack(consumer, segment, number): NULL when the segment has been dropped */
 Datum
 segmentation_ack(PG_FUNCTION_ARGS)
 {
@@ -328,6 +338,9 @@ segmentation_ack(PG_FUNCTION_ARGS)
 	SegmentQuery query = {0};
 
 	check_consumer(name);
+	/* dropped since the batch was read: there is nothing to acknowledge */
+	if (get_rel_name(viewId) == NULL)
+		PG_RETURN_NULL();
 	id = segment_id(viewId);
 	segment_query_add(&query, TEXTOID, CStringGetTextDatum(name));
 	segment_query_add(&query, INT4OID, Int32GetDatum(id));
@@ -340,15 +353,29 @@ segmentation_ack(PG_FUNCTION_ARGS)
 	 */
 	if (segment_query_run(&query,
 						  "SELECT FROM segment.change WHERE id = $2 AND number >= $3 LIMIT 1", false) == 0)
+	{
+		if (is_dropped(&query))
+		{
+			segment_query_end(&guard);
+			PG_RETURN_NULL();
+		}
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("segment \"%s\" has no change number " INT64_FORMAT " yet", get_rel_name(viewId), number));
+	}
 	if (segment_query_run(&query,
 						  "UPDATE segment.subscription SET position = greatest(position, $3)"
 						  " WHERE consumer = $1 AND id = $2 RETURNING position", false) == 0)
+	{
+		if (is_dropped(&query))
+		{
+			segment_query_end(&guard);
+			PG_RETURN_NULL();
+		}
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("consumer \"%s\" has no segment \"%s\"", name, get_rel_name(viewId)));
+	}
 	position = DatumGetInt64(segment_query_value(0, 1, &isnull));
 	segment_query_end(&guard);
 	PG_RETURN_INT64(position);
