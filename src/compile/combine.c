@@ -522,7 +522,6 @@ exists_column(SubLink *sublink, CombineContext *context)
 {
 	Query	   *query = (Query *) sublink->subselect;
 	Pass	   *pass = NULL;
-	NullTest   *test = makeNode(NullTest);
 	List	   *rest;
 	Var		   *link;
 	Var		   *var;
@@ -552,10 +551,7 @@ exists_column(SubLink *sublink, CombineContext *context)
 	segment_compat_merge_rights(pass->query, query);
 	var = makeVar(pass->rti, 1, link->vartype, -1, InvalidOid, 0);
 	segment_compat_mark_nullable(var, pass->joinRti);
-	test->arg = (Expr *) var;
-	test->nulltesttype = IS_NOT_NULL;
-	test->location = -1;
-	return (Node *) test;
+	return is_not_null((Node *) var);
 }
 
 /*

@@ -204,12 +204,6 @@ make_scope(Oid subject)
 	return scope;
 }
 
-static int
-compare_oids(const ListCell *a, const ListCell *b)
-{
-	return lfirst_oid(a) < lfirst_oid(b) ? -1 : lfirst_oid(a) > lfirst_oid(b);
-}
-
 /*
  * The scope, and no segment that belongs to it is made or altered by another
  * transaction before this one ends: each reads its subject table and its
@@ -231,7 +225,7 @@ lock_scope(Oid subject)
 		foreach(lc, scope->keyed)
 			if (!list_member_oid(locked, ((Keyed *) lfirst(lc))->source))
 			more = list_append_unique_oid(more, ((Keyed *) lfirst(lc))->source);
-		list_sort(more, compare_oids);
+		list_sort(more, list_oid_cmp);
 		foreach(lc, more)
 			(void) segment_capture_lock(lfirst_oid(lc), ExclusiveLock, true);
 		locked = list_concat(locked, more);

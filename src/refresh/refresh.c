@@ -298,7 +298,7 @@ load_bases(List *items)
 	}
 }
 
-/* .. or older than what is captured of a source: then a writer that it does not see may have recorded less. */
+/* ERROR if the snapshot is older than what is captured of a source: a writer that it does not see may have recorded less. */
 static void
 check_captures(List *items)
 {
