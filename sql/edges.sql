@@ -83,6 +83,26 @@ SELECT segment.members('j_mine');
 CREATE OR REPLACE FUNCTION add_n(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 2 * $2';
 SELECT segment.members('j_mine');
 
+-- a row that is read whole holds the names of its columns
+DO LANGUAGE segment $$ CREATE SEGMENT k_row ON customers WHERE EXISTS (SELECT FROM part p WHERE p.customer_id = customers.id AND to_jsonb(p) ? 'm') $$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+SELECT segment.members('k_row');
+ALTER TABLE part RENAME COLUMN n TO m;
+SELECT segment.members('k_row');
+ALTER TABLE part RENAME COLUMN m TO n;
+
+-- a column of the view that has got another name keeps it
+ALTER VIEW k_row RENAME COLUMN id TO customer;
+DO LANGUAGE segment $$ ALTER SEGMENT k_row WHERE id < 3 $$;
+SELECT customer FROM k_row ORDER BY 1;
+
+-- times of day get the offset of today, also within a jsonpath; zones that are not whole quarters of an hour
+\set VERBOSITY default
+DO LANGUAGE segment $$ CREATE SEGMENT l_path ON customers WHERE jsonb_path_exists_tz(to_jsonb(customers), '$.at ? (@.datetime() < "10:00:00+01".datetime())') $$;
+DO LANGUAGE segment $$ CREATE SEGMENT m_odd ON customers WHERE id = extract(day FROM now() AT TIME ZONE '+05:07') $$;
+DO LANGUAGE segment $$ CREATE SEGMENT m_odd ON customers WHERE id = extract(day FROM now() AT TIME ZONE '+05:45') $$;
+\set VERBOSITY terse
+
 DROP EXTENSION segmentation CASCADE;
 DROP TABLE customers, orders, promos, items, brands, products, bought, part, parted;
 DROP AGGREGATE my_sum(int);

@@ -40,6 +40,9 @@ UPDATE customers SET country = 'DE' WHERE id = 2;
 SET client_min_messages = warning;
 DO LANGUAGE segment 'REFRESH SEGMENT ALL';
 SELECT base_size, pending FROM segment.status WHERE segment = 'german'::regclass;
+SELECT segment, state, message FROM segment.status ORDER BY segment::text COLLATE "C";
+SELECT segment, subject_table, definition IS NOT NULL AS defined FROM segment.segments ORDER BY segment::text COLLATE "C";
+SELECT segment.segments_of('customers', 2);
 DROP VIEW often, often_small;
 
 -- the labels of an enum, and their order, are data

@@ -142,7 +142,7 @@ COMMENT ON FUNCTION segment.overlap(regclass[]) IS
 	'common members and Jaccard index (0 to 1) of each pair of segments, each with itself too; half the matrix';
 
 CREATE FUNCTION segment.describe(segment regclass, OUT subject_table regclass, OUT definition text) RETURNS record
-	AS 'MODULE_PATHNAME', 'segmentation_describe' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+	AS 'MODULE_PATHNAME', 'segmentation_describe' LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION segment.describe(regclass) IS 'subject table and definition of a segment, with the names of today; NULL if it is none';
 
 CREATE FUNCTION segment.standing(
@@ -151,7 +151,7 @@ CREATE FUNCTION segment.standing(
 	OUT base_clock timestamptz, OUT cost_ms float8, OUT evaluated bigint, OUT message text,
 	OUT remaining bigint, OUT total bigint, OUT since timestamptz, OUT failures integer, OUT retry_at timestamptz
 ) RETURNS record
-	AS 'MODULE_PATHNAME', 'segmentation_standing' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+	AS 'MODULE_PATHNAME', 'segmentation_standing' LANGUAGE C STABLE STRICT PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION segment.standing(regclass) IS 'where a segment''s base stands; a row of segment.status, NULL without SELECT on the segment';
 
 CREATE FUNCTION segment.refresher(segment regclass) RETURNS text

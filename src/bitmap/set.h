@@ -12,7 +12,6 @@
 #include "bitmap/format.h"
 #include "bitmap/library.h"
 #include "compat.h"
-#include "compat.h"
 #include "utils/array.h"
 
 /*

@@ -10,9 +10,8 @@
  * function changes (a segment's fingerprint covers the functions it calls; there
  * is no cheap way to tell which one changed, so all entries are stale then).
  *
- * Who got a pointer may use it to the end of the command.  So a stale entry is
- * not freed but handed over to the transaction, and made anew on the next
- * lookup.
+ * Who got a pointer may use it to the end of the command.  So stale entries are
+ * not freed but handed over to the transaction, when the next one is made.
  *
  * Locks: AccessShareLock on the view while it is compiled.
  *
@@ -32,6 +31,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "attempt.h"
 #include "catalog/registry.h"
 #include "catalog/table.h"
 
@@ -41,7 +41,7 @@
 typedef struct CacheEntry
 {
 	Oid			viewId;			/* hash key */
-	MemoryContext context;		/* NULL: nothing here */
+	MemoryContext context;		/* of what the entry holds */
 	bool		stale;
 	SegmentEntry *entry;
 	SegmentCompiled *compiled;	/* NULL until asked for */
@@ -87,17 +87,21 @@ segment_catalog_watch(void)
 	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
 }
 
-/* What an entry holds lives on to the end of the transaction; the entry is empty. */
+/* Stale entries leave, those of dropped segments too; what they hold lives on to the end of the transaction. */
 static void
-retire(CacheEntry *item)
+retire_stale(void)
 {
-	if (item->context)
+	HASH_SEQ_STATUS status;
+	CacheEntry *item;
+
+	hash_seq_init(&status, cache);
+	while ((item = hash_seq_search(&status)) != NULL)
+	{
+		if (!item->stale)
+			continue;
 		MemoryContextSetParent(item->context, TopTransactionContext);
-	item->context = NULL;
-	item->entry = NULL;
-	item->compiled = NULL;
-	item->relations = NIL;
-	item->stale = false;
+		(void) hash_search(cache, &item->viewId, HASH_REMOVE, NULL);
+	}
 }
 
 /*
@@ -108,16 +112,16 @@ static CacheEntry *
 cached_entry(Oid viewId)
 {
 	CacheEntry *item;
-	bool		found;
 	SegmentEntry *entry;
 	MemoryContext old;
 	MemoryContext context;
 
 	segment_catalog_watch();
 	item = hash_search(cache, &viewId, HASH_FIND, NULL);
-	if (item && item->context && !item->stale)
+	if (item && !item->stale)
 		return item;
 
+	retire_stale();
 	context = AllocSetContextCreate(CurrentMemoryContext, "segment", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	entry = segment_catalog_read(viewId);
@@ -127,13 +131,12 @@ cached_entry(Oid viewId)
 		MemoryContextDelete(context);
 		return NULL;
 	}
-	item = hash_search(cache, &viewId, HASH_ENTER, &found);
-	if (!found)
-		item->context = NULL;
-	retire(item);
 	MemoryContextSetParent(context, CacheMemoryContext);
-	item->context = context;
-	item->entry = entry;
+	item = hash_search(cache, &viewId, HASH_ENTER, NULL);
+	*item = (CacheEntry)
+	{
+		.viewId = viewId,.context = context,.entry = entry
+	};
 	return item;
 }
 
@@ -267,14 +270,6 @@ compiled_entry(Oid viewId)
 	return item;
 }
 
-bool
-segment_catalog_is_compiled(Oid viewId)
-{
-	CacheEntry *item = cached_entry(viewId);
-
-	return item != NULL && item->compiled != NULL;
-}
-
 const SegmentCompiled *
 segment_catalog_compiled(Oid viewId, bool missing_ok)
 {
@@ -290,4 +285,31 @@ segment_catalog_compiled(Oid viewId, bool missing_ok)
 				errmsg("segment with OID %u does not exist", viewId),
 				errhint("SELECT * FROM segment.segments lists the segments."));
 	return NULL;
+}
+
+typedef struct Attempt
+{
+	Oid			viewId;
+	const SegmentCompiled *compiled;
+} Attempt;
+
+static void
+compile(void *arg)
+{
+	Attempt    *attempt = arg;
+
+	attempt->compiled = segment_catalog_compiled(attempt->viewId, true);
+}
+
+const SegmentCompiled *
+segment_catalog_try_compiled(Oid viewId, ErrorData **error)
+{
+	CacheEntry *item = cached_entry(viewId);
+	Attempt		attempt = {.viewId = viewId};
+
+	*error = NULL;
+	if (item != NULL && item->compiled != NULL)
+		return item->compiled;
+	*error = segment_attempt(compile, &attempt);
+	return *error == NULL ? attempt.compiled : NULL;
 }

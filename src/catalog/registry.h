@@ -51,8 +51,12 @@ extern List *segment_catalog_orphans(void);
  */
 extern const SegmentCompiled *segment_catalog_compiled(Oid viewId, bool missing_ok);
 
-/* Is that there already, so that nothing has to be compiled? */
-extern bool segment_catalog_is_compiled(Oid viewId);
+/*
+ * The same for who looks at many segments: where it cannot be compiled (a view
+ * that somebody has redefined, a function that is not what it was) NULL, and why
+ * in *error, which is NULL otherwise.  Not in parallel mode.
+ */
+extern const SegmentCompiled *segment_catalog_try_compiled(Oid viewId, ErrorData **error);
 
 /* Declared links: segment.link */
 typedef struct SegmentLink

@@ -54,6 +54,8 @@ typedef struct Analysis
 	List	   *occurrences;	/* of SegmentOccurrence *, the subject first */
 	List	   *functions;		/* OIDs of functions that are not PostgreSQL's
 								 * own */
+	uint64		rows;			/* a hash of the columns of tables whose rows
+								 * are read whole */
 } Analysis;
 
 typedef struct WalkContext
@@ -328,21 +330,23 @@ note_inner_segment(FuncExpr *call, SegmentLevel *level, Analysis *analysis)
 				segment_compile_position(analysis->text, name->location));
 }
 
+/* A whole row is every column, by its name: as JSON it holds the names too. */
 static void
-note_column(SegmentOccurrence *occurrence, AttrNumber column)
+note_row(SegmentOccurrence *occurrence, Analysis *analysis)
 {
-	if (column > 0)
-		occurrence->columns = bms_add_member(occurrence->columns, column);
-	else
-	{
-		/* a whole row is every column */
-		Relation	rel = relation_open(occurrence->relid, AccessShareLock);
+	Relation	rel = relation_open(occurrence->relid, AccessShareLock);
 
-		for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-			if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
-				occurrence->columns = bms_add_member(occurrence->columns, i + 1);
-		relation_close(rel, NoLock);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (att->attisdropped)
+			continue;
+		occurrence->columns = bms_add_member(occurrence->columns, i + 1);
+		analysis->rows = hash_combine64(analysis->rows, hash_bytes_extended((const unsigned char *) NameStr(att->attname),
+																			strlen(NameStr(att->attname)), att->atttypid));
 	}
+	relation_close(rel, NoLock);
 }
 
 static void
@@ -365,7 +369,10 @@ note_var(Var *var, SegmentLevel *level, Analysis *analysis)
 					errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 					errmsg("system columns cannot be used in a segment's condition"),
 					segment_compile_position(analysis->text, var->location));
-		note_column(home->occurrences[var->varno - 1], var->varattno);
+		if (var->varattno > 0)
+			home->occurrences[var->varno - 1]->columns = bms_add_member(home->occurrences[var->varno - 1]->columns, var->varattno);
+		else
+			note_row(home->occurrences[var->varno - 1], analysis);
 	}
 }
 
@@ -687,15 +694,15 @@ find_holds(Query *query)
 	return (FuncExpr *) quals;
 }
 
-/* A number that changes with the stored tree and with the code of the functions it calls. */
+/* A number that changes with the stored tree, the code of the functions it calls and the rows it reads whole. */
 static uint64
-make_fingerprint(const char *tree, List *functions)
+make_fingerprint(const char *tree, Analysis *analysis)
 {
-	uint64		hash = hash_bytes_extended((const unsigned char *) tree, strlen(tree), 0);
+	uint64		hash = hash_bytes_extended((const unsigned char *) tree, strlen(tree), analysis->rows);
 	ListCell   *lc;
 
-	list_sort(functions, list_oid_cmp);
-	foreach(lc, functions)
+	list_sort(analysis->functions, list_oid_cmp);
+	foreach(lc, analysis->functions)
 	{
 		HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(lfirst_oid(lc)));
 
@@ -758,7 +765,7 @@ segment_compile_query(Query *query, Oid owner, const char *text)
 	compiled->readsClock |= segment_compile_has_clock(compiled->condition);
 	if (compiled->readsClock)
 		segment_compile_clock(compiled, compiled->condition, NULL);
-	compiled->fingerprint = make_fingerprint(tree, analysis.functions);
+	compiled->fingerprint = make_fingerprint(tree, &analysis);
 	return compiled;
 }
 

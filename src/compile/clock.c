@@ -838,6 +838,18 @@ field_grain(Node *node, SegmentGrain *grain)
 	return false;
 }
 
+/* Is this a zone whose offset is a multiple of 15 minutes, as those of all countries are since 1972? */
+static bool
+has_whole_quarters(Node *zone)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!IsA(zone, Const) || ((Const *) zone)->constisnull)
+		return false;
+	return (DatumGetTimestamp(DirectFunctionCall2(timestamptz_zone, ((Const *) zone)->constvalue, TimestampTzGetDatum(now))) - now) %
+		(15 * USECS_PER_MINUTE) == 0;
+}
+
 /* The grain of whole fields of a moment: that of the field, or finer if the moment is shifted by less. */
 static bool
 moment_grain(Node *node, SegmentGrain *grain)
@@ -871,7 +883,7 @@ moment_grain(Node *node, SegmentGrain *grain)
 		case F_TIMEZONE_TEXT_TIMESTAMPTZ:
 		case F_TIMEZONE_TEXT_TIMESTAMP:
 			/* midnight of another zone: at a quarter of an hour of ours */
-			if (segment_compile_has_clock(linitial(args)) || !moment_grain(lsecond(args), grain))
+			if (!has_whole_quarters(linitial(args)) || !moment_grain(lsecond(args), grain))
 				return false;
 			*grain = finer(*grain, GRAIN_QUARTER);
 			return true;
@@ -958,7 +970,8 @@ find_grain(Node *node, SegmentGrain *grain)
 		case F_EXTRACT_TEXT_TIMESTAMPTZ:
 		case F_DATE_PART_TEXT_TIMESTAMP:
 		case F_DATE_PART_TEXT_TIMESTAMPTZ:
-			if (!field_grain(linitial(args), grain))
+			if (!field_grain(linitial(args), grain) ||
+				(function == F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT && !has_whole_quarters(lthird(args))))
 				return false;
 			if (!moment_grain(lsecond(args), &inner))
 				return find_grain(lsecond(args), grain);
@@ -1200,14 +1213,8 @@ visit_coalesce(CoalesceExpr *choice, Frame *frame, ClockContext *context)
 	context->positive = false;
 	foreach(lc, choice->args)
 	{
-		NullTest   *test = makeNode(NullTest);
-
 		visit_guarded(lfirst(lc), passed, NULL, frame, context);
-		test->arg = lfirst(lc);
-		test->nulltesttype = IS_NOT_NULL;
-		test->argisrow = false;
-		test->location = -1;
-		passed = lappend(list_copy(passed), test);
+		passed = lappend(list_copy(passed), segment_scope_is_not_null(lfirst(lc)));
 	}
 }
 

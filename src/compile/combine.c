@@ -362,17 +362,6 @@ join_group(CombineContext *context, Pass *group)
 	query->jointree->fromlist = list_make1(join);
 }
 
-static Node *
-is_not_null(Node *arg)
-{
-	NullTest   *test = makeNode(NullTest);
-
-	test->arg = (Expr *) arg;
-	test->nulltesttype = IS_NOT_NULL;
-	test->location = -1;
-	return (Node *) test;
-}
-
 static Pass *
 make_group(SubLink *sublink, Var *link, CombineContext *context)
 {
@@ -390,7 +379,7 @@ make_group(SubLink *sublink, Var *link, CombineContext *context)
 							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
 	query->groupClause = list_make1(clause);
 	/* rows of nobody might fail where no subject's do */
-	query->jointree->quals = context->subset ? subset_qual(context, copyObject(link)) : is_not_null((Node *) copyObject(link));
+	query->jointree->quals = context->subset ? subset_qual(context, copyObject(link)) : segment_scope_is_not_null((Node *) copyObject(link));
 	query->hasSubLinks = true;
 	group->query = query;
 	join_group(context, group);
@@ -551,7 +540,7 @@ exists_column(SubLink *sublink, CombineContext *context)
 	segment_compat_merge_rights(pass->query, query);
 	var = makeVar(pass->rti, 1, link->vartype, -1, InvalidOid, 0);
 	segment_compat_mark_nullable(var, pass->joinRti);
-	return is_not_null((Node *) var);
+	return segment_scope_is_not_null((Node *) var);
 }
 
 /*

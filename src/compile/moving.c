@@ -5,8 +5,8 @@
  *
  * Openly: now(), current_date and the like, age(x).  Hidden: the input functions
  * of dates and times take 'now' and 'today', so a text that is cast to one of
- * them at run time may; and a time with time zone gets the offset that a zone
- * has today.
+ * them at run time may; and a time with time zone, also one within a jsonpath,
+ * gets the offset that a zone has today.
  *
  *-------------------------------------------------------------------------
  */
@@ -156,6 +156,15 @@ is_of_todays_offset(FuncExpr *call)
 	return name != NULL && strcmp(name, "timezone") == 0;
 }
 
+/* A jsonpath that compares times of day with and without a zone. */
+static bool
+is_jsonpath_with_zone(Oid funcid)
+{
+	const char *name = get_func_namespace(funcid) == PG_CATALOG_NAMESPACE ? get_func_name(funcid) : NULL;
+
+	return name != NULL && strncmp(name, "jsonb_path_", 11) == 0 && strcmp(name + strlen(name) - 3, "_tz") == 0;
+}
+
 /* Does a function make rows of JSON, with columns of their own types? */
 static bool
 is_of_json(Node *call)
@@ -190,7 +199,7 @@ segment_compile_hidden_clock(Node *node)
 			{
 				FuncExpr   *call = (FuncExpr *) node;
 
-				if (is_of_todays_offset(call))
+				if (is_of_todays_offset(call) || is_jsonpath_with_zone(call->funcid))
 					return "A time with time zone gets the offset that the zone has on that day.";
 				if (is_input_function(call->funcid))
 					return text;

@@ -59,6 +59,9 @@ extern SegmentLevel *segment_scope_up(SegmentLevel *level, Index levelsup);
 /* The operand below casts that change no value (integer widening, relabelling). */
 extern Node *segment_scope_strip(Node *node);
 
+/* "arg IS NOT NULL", of something that is no row */
+extern Node *segment_scope_is_not_null(Node *arg);
+
 /* The arguments of a call, with the defaults of those left out, which only the planner would put in. */
 extern List *segment_scope_arguments(FuncExpr *call);
 

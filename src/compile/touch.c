@@ -71,6 +71,17 @@ segment_scope_strip(Node *node)
 	}
 }
 
+Node *
+segment_scope_is_not_null(Node *arg)
+{
+	NullTest   *test = makeNode(NullTest);
+
+	test->arg = (Expr *) arg;
+	test->nulltesttype = IS_NOT_NULL;
+	test->location = -1;
+	return (Node *) test;
+}
+
 List *
 segment_scope_arguments(FuncExpr *call)
 {

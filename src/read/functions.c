@@ -176,6 +176,14 @@ look_up(void *arg)
 	lookup->found = segment_read_contains(lookup->viewId, lookup->id);
 }
 
+static void
+leave_out(Oid viewId)
+{
+	ereport(WARNING,
+			errmsg("segment \"%s\" is left out, as its condition fails", get_rel_name(viewId)),
+			errhint("segment.status tells its owner why."));
+}
+
 /* Look a subject up in a segment whose last refresh failed: it may be right for this one, or fail again. */
 static bool
 try_contains(Oid viewId, int64 id)
@@ -184,9 +192,7 @@ try_contains(Oid viewId, int64 id)
 
 	if (segment_attempt(look_up, &lookup) == NULL)
 		return lookup.found;
-	ereport(WARNING,
-			errmsg("segment \"%s\" is left out, as its condition fails", get_rel_name(viewId)),
-			errhint("segment.status tells its owner why."));
+	leave_out(viewId);
 	return false;
 }
 
@@ -203,13 +209,16 @@ segmentation_segments_of(PG_FUNCTION_ARGS)
 	{
 		SegmentEntry *entry = lfirst(lc);
 		const SegmentCompiled *compiled;
+		ErrorData  *error;
 		Datum		value = ObjectIdGetDatum(entry->viewId);
 		bool		isnull = false;
 
 		CHECK_FOR_INTERRUPTS();
 		if (pg_class_aclcheck(entry->viewId, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 			continue;
-		compiled = segment_catalog_compiled(entry->viewId, true);
+		compiled = segment_catalog_try_compiled(entry->viewId, &error);
+		if (error != NULL)
+			leave_out(entry->viewId);
 		if (compiled == NULL || compiled->subject != subject)
 			continue;
 		/* one that fails stops no other */
@@ -418,11 +427,12 @@ segmentation_preview(PG_FUNCTION_ARGS)
 
 /* ---- what a segment is, and where it stands ---- */
 
-/* (subject_table regclass, definition text) */
+/* (subject_table regclass, definition text); NULL for what is no segment, or cannot be compiled */
 Datum
 segmentation_describe(PG_FUNCTION_ARGS)
 {
-	const SegmentCompiled *compiled = segment_catalog_compiled(PG_GETARG_OID(0), true);
+	ErrorData  *error;
+	const SegmentCompiled *compiled = segment_catalog_try_compiled(PG_GETARG_OID(0), &error);
 	TupleDesc	desc;
 	Datum		values[2];
 	bool		nulls[2] = {false};
@@ -444,6 +454,7 @@ segmentation_standing(PG_FUNCTION_ARGS)
 {
 	Oid			viewId = PG_GETARG_OID(0);
 	SegmentStanding *standing;
+	ErrorData  *error;
 	TupleDesc	desc;
 	Datum		values[14];
 	bool		nulls[14] = {false};
@@ -451,10 +462,19 @@ segmentation_standing(PG_FUNCTION_ARGS)
 	const char *reason;
 
 	if (!OidIsValid(viewId) || pg_class_aclcheck(viewId, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
-		segment_catalog_compiled(viewId, true) == NULL)
+		(segment_catalog_try_compiled(viewId, &error) == NULL && error == NULL))
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	if (error != NULL)
+	{
+		/* it cannot be read, and nothing else is known of it */
+		memset(nulls, true, sizeof(nulls));
+		nulls[0] = nulls[8] = false;
+		values[0] = CStringGetTextDatum("failed");
+		values[8] = CStringGetTextDatum(error->message);
+		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	}
 
 	standing = segment_read_standing(viewId);
 	state = !standing->hasState || standing->state.fingerprint != standing->fingerprint ? "unbuilt" :

@@ -157,40 +157,18 @@ rounds_of(List *viewIds)
 	return rounds;
 }
 
-typedef struct Attempt
-{
-	Oid			viewId;
-	const SegmentCompiled *compiled;
-	SegmentStanding *standing;
-} Attempt;
-
-static void
-compile(void *arg)
-{
-	Attempt    *attempt = arg;
-
-	attempt->compiled = segment_catalog_compiled(attempt->viewId, true);
-}
-
-/*
- * A segment compiled, NULL if it cannot be: a view that somebody has redefined,
- * a function that is not what it was.  That is no concern of the other segments.
- */
+/* A segment compiled, NULL if it cannot be: that is no concern of the other segments. */
 static const SegmentCompiled *
 try_compile(Oid viewId, bool automatic)
 {
-	Attempt		attempt = {.viewId = viewId};
 	ErrorData  *error;
+	const SegmentCompiled *compiled = segment_catalog_try_compiled(viewId, &error);
 
-	if (segment_catalog_is_compiled(viewId))
-		return segment_catalog_compiled(viewId, true);
-	error = segment_attempt(compile, &attempt);
-	if (error == NULL)
-		return attempt.compiled;
-	ereport(automatic ? DEBUG1 : WARNING,
-			errmsg("segment \"%s\" is left out", get_rel_name(viewId)),
-			errdetail("%s", error->message));
-	return NULL;
+	if (error != NULL)
+		ereport(automatic ? DEBUG1 : WARNING,
+				errmsg("segment \"%s\" is left out", get_rel_name(viewId)),
+				errdetail("%s", error->message));
+	return compiled;
 }
 
 /*
@@ -327,6 +305,12 @@ due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 			return now;
 	}
 }
+
+typedef struct Attempt
+{
+	Oid			viewId;
+	SegmentStanding *standing;
+} Attempt;
 
 static void
 stand(void *arg)

@@ -103,6 +103,7 @@ children_cpu() {
 }
 server_cpu() {
 	local postmaster pid
+	sleep 0.3		# who has just ended is on the way from its own times to its parent's
 	postmaster=$(head -1 "$WORK/data/postmaster.pid")
 	for pid in $postmaster $(pgrep -P "$postmaster"); do cat "/proc/$pid/stat" 2>/dev/null; done |
 		awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); all += $12 + $13 + $14 + $15 } END { print all * 1000 / hz }'

@@ -237,7 +237,86 @@ sub subquery
 		[ 1, "{today} = ANY (SELECT $c" . "::date $from WHERE $tie)" ],
 		[ 1, "{today} - 3 IN (SELECT $c" . "::date $from WHERE $tie)" ],
 		[ 1, "(SELECT count(DISTINCT $c" . "::date) $from WHERE $tie AND $c" . "::date BETWEEN {today} - 6 AND {today}) >= 2" ],
-		[ 1, "(SELECT count(*) FROM generate_series({today} - 2, {today}, interval '1 day') AS d(d) WHERE EXISTS (SELECT 1 $from WHERE $tie AND $c" . "::date = d.d::date)) >= 1" ]);
+		[ 1, "(SELECT count(*) FROM generate_series({today} - 2, {today}, interval '1 day') AS d(d) WHERE EXISTS (SELECT 1 $from WHERE $tie AND $c" . "::date = d.d::date)) >= 1" ],
+		[ 8, layered($case, $table, $c) ],
+		$case->{exact_only} ? () : [ 6, ranked($case, $table, $c) ]);
+}
+
+# Comparisons above, below and beside what picks or counts rows of one subject: aggregates with no row or none that
+# passes FILTER, LIMIT, DISTINCT ON, windows, set operations, joins.
+sub layered
+{
+	my ($case, $table, $c) = @_;
+	my ($w, $v) = map { window($case, $table, 'r.') } 1 .. 2;
+	my $t = comparison($case, $table, 't.');
+	my $e = window($case, 'events', 'e.');
+	my ($i, $op, $n, $few) = (interval($case), op(), between(0, 9), below(3));
+	my $moved = moved($case, $table, $i);
+	my $extreme = pick('max', 'min');
+	my $tie = 'r.customer_id = customers.id';
+	my $from = "FROM $table r";
+	my $truth = pick('', 'IS NOT TRUE', 'IS NULL', 'IS NOT FALSE');
+	my $order = 'ORDER BY r.n' . pick('', ' DESC') . ' NULLS LAST, r.id';
+	return pick(
+		"(SELECT $extreme($c) FILTER (WHERE r.n > $n) $op $moved $from WHERE $tie) $truth",
+		"(SELECT $extreme($c) $op $moved $from WHERE $tie AND r.n > $n) $truth",
+		"(SELECT $extreme($c) FILTER (WHERE $w) $op $moved $from WHERE $tie) $truth",
+		"EXISTS (SELECT 1 $from WHERE $tie AND r.n < $n HAVING $extreme($c) $op $moved)",
+		"EXISTS (SELECT 1 $from WHERE $tie AND ($w) HAVING count(*) <= $few)",
+		"EXISTS (SELECT 1 $from WHERE $tie AND ($w) GROUP BY " . pick('r.n', 'ROLLUP (r.n)', 'GROUPING SETS ((r.n), ())') . ' HAVING count(*) >= 2)',
+		"EXISTS (SELECT 1 FROM (SELECT DISTINCT ON (r.customer_id) r.* $from WHERE $w ORDER BY r.customer_id, r.n, r.id) t WHERE t.customer_id = customers.id AND ($t))",
+		"EXISTS (SELECT 1 FROM (SELECT r.*, row_number() OVER (PARTITION BY r.customer_id $order) AS k $from WHERE $w) t WHERE t.customer_id = customers.id AND t.k = 2)",
+		"EXISTS (SELECT 1 FROM (SELECT r.*, row_number() OVER (PARTITION BY r.customer_id $order) AS k $from) t WHERE t.customer_id = customers.id AND t.k = 1 AND ($t))",
+		"(SELECT bool_or(t.b) FROM (SELECT lag($w) OVER (ORDER BY r.id) AS b $from WHERE $tie) t) $truth",
+		"(SELECT $c $from WHERE $tie AND r.n < $n $order LIMIT 1) $op $moved",
+		"(SELECT $c $op $moved $from WHERE $tie $order OFFSET 1 LIMIT 1) $truth",
+		"(SELECT r.n $from WHERE $tie AND ($w) $order LIMIT 1) > $n",
+		"EXISTS (SELECT 1 $from WHERE $tie AND ($w) OFFSET $few)",
+		"(SELECT count(*) $from WHERE $tie AND ($w)) % 2 = 1",
+		"(SELECT count(*) FILTER (WHERE $w) - count(*) FILTER (WHERE $v) $from WHERE $tie) $op 0",
+		"(SELECT array_agg(r.n ORDER BY r.n) $from WHERE $tie AND ($w)) @> ARRAY[$n]",
+		"coalesce((SELECT sum(r.n) $from WHERE $tie AND ($w)), -1) $op (SELECT count(*) $from WHERE $tie AND ($v))",
+		pick('coalesce', 'greatest', 'least') . "((SELECT $extreme($c)::timestamp $from WHERE $tie), seen) $op $moved",
+		"id IN (SELECT r.customer_id $from WHERE $w " . pick('UNION', 'UNION ALL', 'EXCEPT', 'INTERSECT') . " SELECT e.customer_id FROM events e WHERE $e)",
+		"EXISTS (SELECT r.n $from WHERE $tie AND ($w) " . pick('EXCEPT', 'EXCEPT ALL', 'INTERSECT') . " SELECT e.n FROM events e WHERE e.customer_id = customers.id AND ($e))",
+		"EXISTS (SELECT 1 $from, LATERAL (SELECT e.n FROM events e WHERE e.customer_id = r.customer_id AND ($e) ORDER BY e.n, e.id LIMIT 1) l WHERE $tie AND l.n $op r.n)",
+		"EXISTS (SELECT 1 $from LEFT JOIN events e ON e.customer_id = r.customer_id AND e.n > r.n WHERE $tie AND ($e) $truth AND ($w))",
+		"EXISTS (SELECT 1 FROM events e RIGHT JOIN $table r ON e.customer_id = r.customer_id AND e.n = r.n WHERE $tie AND e.id IS NULL AND ($w))",
+		"EXISTS (SELECT 1 $from WHERE $tie AND r.n = (SELECT max(t.n) FROM $table t WHERE t.customer_id = r.customer_id AND ($t)))",
+		"EXISTS (SELECT 1 $from WHERE $tie AND ($w) AND r.n NOT IN (SELECT e.n FROM events e WHERE e.customer_id = customers.id AND ($e)))",
+		"EXISTS (SELECT 1 $from JOIN customers c ON c.n = r.n AND c.id <> r.customer_id WHERE $tie AND (" . window($case, 'customers', 'c.') . '))',
+		"CASE WHEN EXISTS (SELECT 1 $from WHERE $tie AND ($w)) THEN (SELECT $extreme($c) $from WHERE $tie) $op $moved ELSE n > $n END",
+		"EXISTS (SELECT 1 $from JOIN (SELECT {now} - $i AS k) k ON ${c}::timestamptz $op k.k WHERE $tie)",
+		"$n IN (SELECT r.n $from WHERE $tie AND ($w))",
+		"(n = ANY (ARRAY(SELECT r.n $from WHERE $tie AND ($w)))) $truth",
+		"(id IN (SELECT r.customer_id $from WHERE $w)) = (id IN (SELECT e.customer_id FROM events e WHERE $e))",
+		"((id, n) IN (SELECT r.customer_id, r.n $from WHERE $w)) $truth");
+}
+
+# What a row of somebody else decides.
+sub ranked
+{
+	my ($case, $table, $c) = @_;
+	my $w = window($case, $table, 'r.');
+	my ($n, $few, $op, $i) = (between(0, 9), between(1, 4), op(), interval($case));
+	my $moved = moved($case, $table, $i);
+	my $order = 'ORDER BY r.n' . pick('', ' DESC') . ' NULLS LAST, r.id';
+	my $from = "FROM $table r";
+	my $not = pick('', '', 'NOT ');
+	return pick(
+		"id ${not}IN (SELECT r.customer_id $from WHERE $w $order LIMIT $few)",
+		"id ${not}IN (SELECT r.customer_id $from WHERE $w $order OFFSET $few)",
+		"id ${not}IN (SELECT r.customer_id $from WHERE r.n < $n $order LIMIT $few) AND created_at $op $moved",
+		"id ${not}IN (SELECT DISTINCT ON (r.n) r.customer_id $from WHERE $w ORDER BY r.n, r.id)",
+		"id ${not}IN (SELECT t.customer_id FROM (SELECT DISTINCT ON (r.n) r.* $from ORDER BY r.n, r.id) t WHERE " . window($case, $table, 't.') . ')',
+		"id ${not}IN (SELECT r.customer_id $from WHERE $w GROUP BY r.customer_id ORDER BY count(*) DESC, 1 LIMIT $few)",
+		"id ${not}IN (SELECT t.customer_id FROM (SELECT r.*, rank() OVER (PARTITION BY r.n ORDER BY r.id) AS k $from WHERE $w) t WHERE t.k = 1)",
+		"id = (SELECT r.customer_id $from WHERE $w $order LIMIT 1)",
+		"(SELECT count(*) $from WHERE $w) $op " . between(5, 30),
+		"n $op (SELECT avg(r.n) $from WHERE $w)",
+		"(SELECT max($c) $from WHERE r.n = $n) $op $moved",
+		"EXISTS (SELECT 1 $from WHERE r.customer_id > customers.id AND r.n = customers.n AND ($w))",
+		"EXISTS (SELECT 1 FROM (SELECT r.* $from WHERE $w $order LIMIT " . between(3, 12) . ") t WHERE t.customer_id = customers.id)");
 }
 
 # One condition: (as a segment says it, as plain SQL, does it only hold forms that are exact per subject?)
