@@ -15,7 +15,7 @@ my %literal = (
 	customer => sub { my ($c) = @_; $c->customer_id },
 	account  => sub { between(1, 7) },
 	city     => sub { between(1, 5) },
-	product  => sub { between(1, 8) },
+	product  => sub { between(-2, 5) },	# keys that are no subjects' may be negative
 	order    => sub { between(1, 90) },
 	small    => sub { between(0, 9) },
 	age      => sub { between(15, 70) },
@@ -29,6 +29,7 @@ my %literal = (
 	plan     => sub { "'" . pick(qw(free pro big)) . "'" },
 	word     => sub { "'" . pick(qw(anna bert cleo dora emil)) . "'" },
 	address  => sub { "'" . pick('a' .. 'l') . "'" },
+	grade    => sub { '(enum_range(NULL::grade))[' . between(1, 3) . ']' },	# whatever its label is now
 	region   => sub { "'" . pick(qw(north south)) . "'" },
 	tags     => sub { "'{" . join(',', some(between(0, 2), qw(x y z))) . "}'::text[]" },
 	json     => sub { q('{"k": ) . between(0, 5) . q(}'::jsonb) },
@@ -47,7 +48,7 @@ my @layout = (
 	  [ 'city_id', 'int', 'city', 20, 'REFERENCES city ON DELETE SET NULL ON UPDATE CASCADE' ],
 	  [ 'referrer_id', 'KEY', 'customer', 60, 'REFERENCES customers ON DELETE SET NULL ON UPDATE CASCADE' ],
 	  [ 'phone', 'bigint', 'phone', 20 ], [ 'email', 'text', 'address', 20 ], [ 'tags', 'text[]', 'tags', 20 ],
-	  [ 'data', 'jsonb', 'json', 20 ], [ 'birth', 'date', 'date', 20 ], [ 'created_at', 'timestamptz', 'stamp', 10 ] ],
+	  [ 'data', 'jsonb', 'json', 20 ], [ 'grade', 'grade', 'grade', 20 ], [ 'birth', 'date', 'date', 20 ], [ 'created_at', 'timestamptz', 'stamp', 10 ] ],
 	[ 'orders', 'order', [ 'customer_id', 'KEY', 'customer', 10, 'REFERENCES customers ON DELETE CASCADE ON UPDATE CASCADE' ],
 	  [ 'status', 'text', 'status', 10 ], [ 'amount', 'numeric(10,2)', 'money', 10 ], [ 'category', 'text', 'category', 10 ],
 	  [ 'coupon', 'int', 'small', 50 ], [ 'placed_at', 'timestamptz', 'stamp', 10 ] ],
@@ -138,7 +139,7 @@ sub row
 sub setup
 {
 	my ($self) = @_;
-	my @sql;
+	my @sql = "CREATE TYPE grade AS ENUM ('iron', 'silver', 'gold')";
 	for my $table ($self->tables)
 	{
 		my $key_type = $table eq 'customers' ? $self->{key} : $table eq 'events' ? 'bigint' : 'int';
@@ -153,7 +154,7 @@ sub setup
 	{
 		my $n = $rows{$table};
 		my %seen;
-		my @keys = $table eq 'customers' ? map { $self->{base} + $_ } 1 .. $n : (1 .. $n);
+		my @keys = $table eq 'customers' ? map { $self->{base} + $_ } 1 .. $n : $table eq 'products' ? (-2 .. $n - 3) : (1 .. $n);
 		# rows come in key order, so a reference to the own table must look back
 		my @values;
 		for my $key (@keys)
@@ -315,7 +316,7 @@ sub copy_row
 	for my $column ($self->columns($table))
 	{
 		my $text = $self->value($column, 1);
-		$text = '\N' if $text eq 'NULL';
+		$text = '\N' if $text eq 'NULL' || $text =~ /^\(/;
 		$text =~ s/^(?:date|timestamptz) //;
 		$text =~ s/^'(.*)'(?:::[\w\[\]]+)?$/$1/;
 		push @fields, $text;

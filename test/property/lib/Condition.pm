@@ -153,6 +153,7 @@ sub column
 		"([customers.data] ->> 'k')::int > " . between(0, 5), "[customers.data] \@> '{\"k\": 3}'", '[customers.birth] < ' . $l->('date'),
 		'[customers.id] % ' . between(2, 4) . ' = 0', '[customers.id] = ' . $l->('customer'), '[customers.score] > [customers.age]', 'customers IS NOT NULL',
 		'upper([customers.country]) = ' . $l->('country'), 'length([customers.name]) = 4', '([customers.country], [customers.vip]) = (' . $l->('country') . ', true)',
+		"[customers.grade]::text LIKE 'silver%%'", '[customers.grade] > (enum_range(NULL::grade))[2]', '[customers.grade] = enum_last(NULL::grade)',
 		'[customers.referrer_id] IS NOT NULL', '[customers.age] IS DISTINCT FROM NULL', 'NULL', 'true', '[customers.created_at] < ' . $l->('stamp'),
 		'[customers.age] = ANY (ARRAY[20, 30, NULL])', '[customers.age] <> ALL (ARRAY[20, 30])', 'graded([customers.score]) > 2', "graded([customers.name]) = 'ANNA'", 'graded([customers.country]) = ' . $l->('country'), '[customers.country] > [customers.name]'));
 }
@@ -209,7 +210,7 @@ sub filter_term
 			('orders.placed_at > now() - interval \'' . between(100, 1500) . ' hours\'') x ($self->{timed} ? 5 : 1), 'orders.coupon IN (SELECT r.code FROM <rates> r WHERE r.rate > ' . $l->('money') . ')' ],
 		events => [ 'events.kind = ' . $l->('kind'), 'events.value >= ' . below(9), 'events.at < ' . $l->('stamp'), 'events.product_id IS NULL',
 			('events.at < now()', "events.at BETWEEN now() - interval '" . between(20, 900) . " hours' AND now() + interval '90 minutes'") x ($self->{timed} ? 3 : 1), 'events.product_id IN (SELECT p.id FROM <products> p WHERE p.category = ' . $l->('category') . ')' ],
-		order_items => [ 'order_items.qty > ' . below(9), 'order_items.price < ' . $l->('money'), 'order_items.product_id = ' . between(1, 8),
+		order_items => [ 'order_items.qty > ' . below(9), 'order_items.price < ' . $l->('money'), 'order_items.product_id = ' . between(-2, 5),
 			'order_items.product_id IN (SELECT p.id FROM <products> p WHERE p.price > ' . $l->('money') . ')' ],
 		sms => [ 'sms.cost > ' . below(9), 'sms.body = ' . $l->('word'), 'sms.phone > 107' ],
 		mails => [ 'mails.opened', 'mails.opened IS NULL', 'mails.id < 15' ],

@@ -472,6 +472,8 @@ sub table_step
 		["ALTER TABLE $table ALTER COLUMN $column SET STATISTICS 10"],
 		[ "CREATE OR REPLACE FUNCTION graded(numeric) RETURNS int LANGUAGE sql IMMUTABLE AS \$\$ SELECT (\$1 / " . between(20, 90) . ")::int \$\$" ],
 		[ "CREATE OR REPLACE FUNCTION graded(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN " . pick('upper', 'lower', 'initcap') . "(\$1); END \$\$" ],
+		[ "DO \$\$ BEGIN EXECUTE format('ALTER TYPE grade RENAME VALUE %L TO %L', (enum_range(NULL::grade))[" . between(1, 3) . "], '" . pick(qw(silver brass)) . "$serial'); END \$\$" ],
+		[ "DO \$\$ BEGIN EXECUTE format('ALTER TYPE grade ADD VALUE %L " . pick('BEFORE', 'AFTER') . " %L', 'tin$serial', (enum_range(NULL::grade))[" . between(1, 3) . "]); END \$\$" ],
 		[ "ALTER TABLE $table ALTER COLUMN $column TYPE " . $self->{company}->column($table, $column)->{type} ]) })
 	{
 		if ($sql eq 'write')
@@ -798,6 +800,7 @@ sub make_roles
 	}
 	$self->execute($setup, "GRANT ALL ON SCHEMA public TO segmentation_test_owner");
 	$self->execute($setup, "ALTER TABLE $_ OWNER TO segmentation_test_owner") for $self->{company}->tables;
+	$self->execute($setup, "ALTER TYPE grade OWNER TO segmentation_test_owner");
 	$self->execute($setup, "GRANT ALL ON ALL TABLES IN SCHEMA public TO segmentation_test_clerk");
 	$self->execute($setup, "ALTER DEFAULT PRIVILEGES FOR ROLE segmentation_test_owner GRANT ALL ON TABLES TO segmentation_test_clerk");
 	$self->execute($setup, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC");
