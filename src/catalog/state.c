@@ -65,11 +65,71 @@ segment_state_next_version(void)
 	return nextval_internal(get_relname_relid("version_seq", get_namespace_oid("segment", false)), false);
 }
 
+/* ---- rows ---- */
+
+/* Fills a SegmentState or SegmentEpoch. */
+typedef void (*ReadRow) (HeapTuple tuple, TupleDesc desc, void *row);
+
+/* The row with this key; false if there is none. */
+static bool
+get_row(const char *name, RegProcedure equal, Datum value, Snapshot snapshot, ReadRow read, void *row)
+{
+	Relation	table = segment_table_open(name, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, equal, value);
+	scan = systable_beginscan(table, segment_table_index(table), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		read(tuple, RelationGetDescr(table), row);
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return found;
+}
+
+/* Every row, each in memory of its own of this size. */
+static List *
+all_rows(const char *name, Snapshot snapshot, ReadRow read, size_t size)
+{
+	Relation	table = segment_table_open(name, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
+	List	   *rows = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		void	   *row = palloc(size);
+
+		read(tuple, RelationGetDescr(table), row);
+		rows = lappend(rows, row);
+	}
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return rows;
+}
+
+/* Insert, or update the row at *tid, which is where it is afterwards. */
+static void
+put_row(Relation table, ItemPointer tid, HeapTuple tuple)
+{
+	if (ItemPointerIsValid(tid))
+		CatalogTupleUpdate(table, tid, tuple);
+	else
+		CatalogTupleInsert(table, tuple);
+	*tid = tuple->t_self;
+	table_close(table, NoLock);
+}
+
 /* ---- state ---- */
 
 static void
-read_state(HeapTuple tuple, TupleDesc desc, SegmentState *state)
+read_state(HeapTuple tuple, TupleDesc desc, void *row)
 {
+	SegmentState *state = row;
 	Datum		values[STATE_COLUMNS];
 	bool		nulls[STATE_COLUMNS];
 
@@ -126,62 +186,29 @@ form_state(const SegmentState *state, TupleDesc desc)
 bool
 segment_state_get(int32 id, Snapshot snapshot, SegmentState *state)
 {
-	Relation	table = segment_table_open("state", AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
-	scan = systable_beginscan(table, segment_table_index(table), true, snapshot, 1, &key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	if (found)
-		read_state(tuple, RelationGetDescr(table), state);
-	systable_endscan(scan);
-	table_close(table, NoLock);
-	return found;
+	return get_row("state", F_INT4EQ, Int32GetDatum(id), snapshot, read_state, state);
 }
 
 List *
 segment_state_all(Snapshot snapshot)
 {
-	Relation	table = segment_table_open("state", AccessShareLock);
-	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
-	List	   *states = NIL;
-	HeapTuple	tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		SegmentState *state = palloc(sizeof(SegmentState));
-
-		read_state(tuple, RelationGetDescr(table), state);
-		states = lappend(states, state);
-	}
-	systable_endscan(scan);
-	table_close(table, NoLock);
-	return states;
+	return all_rows("state", snapshot, read_state, sizeof(SegmentState));
 }
 
 void
 segment_state_put(SegmentState *state)
 {
 	Relation	table = segment_table_open("state", RowExclusiveLock);
-	HeapTuple	tuple = form_state(state, RelationGetDescr(table));
 
-	if (ItemPointerIsValid(&state->tid))
-		CatalogTupleUpdate(table, &state->tid, tuple);
-	else
-		CatalogTupleInsert(table, tuple);
-	state->tid = tuple->t_self;
-	table_close(table, NoLock);
+	put_row(table, &state->tid, form_state(state, RelationGetDescr(table)));
 }
 
 /* ---- epoch ---- */
 
 static void
-read_epoch(HeapTuple tuple, TupleDesc desc, SegmentEpoch *epoch)
+read_epoch(HeapTuple tuple, TupleDesc desc, void *row)
 {
+	SegmentEpoch *epoch = row;
 	Datum		values[EPOCH_COLUMNS];
 	bool		nulls[EPOCH_COLUMNS];
 
@@ -197,41 +224,13 @@ read_epoch(HeapTuple tuple, TupleDesc desc, SegmentEpoch *epoch)
 bool
 segment_epoch_get(int64 id, Snapshot snapshot, SegmentEpoch *epoch)
 {
-	Relation	table = segment_table_open("epoch", AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
-	scan = systable_beginscan(table, segment_table_index(table), true, snapshot, 1, &key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	if (found)
-		read_epoch(tuple, RelationGetDescr(table), epoch);
-	systable_endscan(scan);
-	table_close(table, NoLock);
-	return found;
+	return get_row("epoch", F_INT8EQ, Int64GetDatum(id), snapshot, read_epoch, epoch);
 }
 
 List *
 segment_epoch_all(Snapshot snapshot)
 {
-	Relation	table = segment_table_open("epoch", AccessShareLock);
-	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
-	List	   *epochs = NIL;
-	HeapTuple	tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		SegmentEpoch *epoch = palloc(sizeof(SegmentEpoch));
-
-		read_epoch(tuple, RelationGetDescr(table), epoch);
-		epochs = lappend(epochs, epoch);
-	}
-	systable_endscan(scan);
-	table_close(table, NoLock);
-	return epochs;
+	return all_rows("epoch", snapshot, read_epoch, sizeof(SegmentEpoch));
 }
 
 void
@@ -240,19 +239,12 @@ segment_epoch_put(SegmentEpoch *epoch)
 	Relation	table = segment_table_open("epoch", RowExclusiveLock);
 	Datum		values[EPOCH_COLUMNS];
 	bool		nulls[EPOCH_COLUMNS] = {false};
-	HeapTuple	tuple;
 
 	values[0] = Int64GetDatum(epoch->id);
 	values[1] = epoch->snapshot;
 	values[2] = FullTransactionIdGetDatum(epoch->xid);
 	values[3] = TimestampTzGetDatum(epoch->clock);
-	tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
-	if (ItemPointerIsValid(&epoch->tid))
-		CatalogTupleUpdate(table, &epoch->tid, tuple);
-	else
-		CatalogTupleInsert(table, tuple);
-	epoch->tid = tuple->t_self;
-	table_close(table, NoLock);
+	put_row(table, &epoch->tid, heap_form_tuple(RelationGetDescr(table), values, nulls));
 }
 
 void

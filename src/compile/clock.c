@@ -153,6 +153,23 @@ refuse_hidden(Node *node, const char *detail, ClockContext *context)
 				segment_compile_position(context->text, exprLocation(node)));
 }
 
+Node *
+segment_compile_earliest(List *flips)
+{
+	MinMaxExpr *least;
+
+	if (flips == NIL)
+		return (Node *) makeNullConst(TIMESTAMPTZOID, -1, InvalidOid);
+	if (list_length(flips) == 1)
+		return linitial(flips);
+	least = makeNode(MinMaxExpr);
+	least->minmaxtype = TIMESTAMPTZOID;
+	least->op = IS_LEAST;
+	least->args = flips;
+	least->location = -1;
+	return (Node *) least;
+}
+
 /* ---- list 1: comparisons with the clock plus an interval ---- */
 
 /* The clock's side of a comparison, taken apart. */
@@ -1218,21 +1235,6 @@ visit_coalesce(CoalesceExpr *choice, Frame *frame, ClockContext *context)
 	}
 }
 
-static Node *
-earliest_of(List *flips)
-{
-	MinMaxExpr *least;
-
-	if (list_length(flips) == 1)
-		return linitial(flips);
-	least = makeNode(MinMaxExpr);
-	least->minmaxtype = TIMESTAMPTZOID;
-	least->op = IS_LEAST;
-	least->args = flips;
-	least->location = -1;
-	return (Node *) least;
-}
-
 /*
  * Where only the number of rows matters: false if that is not all that the node
  * asks.  The moving conditions are looked at as if their level were the
@@ -1253,7 +1255,7 @@ visit_count(Node *node, Node *tie, Frame *frame, ClockContext *context)
 		visit(lfirst(lc), NULL, &inner);
 	foreach(lc, count->thresholds)
 		if (row.flips != NIL)
-		flips = lappend(flips, segment_compile_count_flip(count, earliest_of(copyObject(row.flips)), lfirst(lc)));
+		flips = lappend(flips, segment_compile_count_flip(count, segment_compile_earliest(copyObject(row.flips)), lfirst(lc)));
 	foreach(lc, flips)
 		if (!add_flip(lfirst(lc), frame, context->guard, context->compiled))
 		return false;

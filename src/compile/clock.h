@@ -33,6 +33,11 @@ extern bool segment_compile_is_moving(const char *text);
 /* Does the input function of a type take such words: dates and times, and what is made of them? */
 extern bool segment_compile_takes_words(Oid type);
 
+/* ---- clock.c ---- */
+
+/* The least of these instants, in a node of which they are part; NULL, as a constant, if there are none. */
+extern Node *segment_compile_earliest(List *flips);
+
 /* ---- count.c ---- */
 
 /* "Are there at least that many rows?": the only thing that a condition asks of a subquery. */

@@ -45,6 +45,7 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "compile/clock.h"
 #include "compile/combine.h"
 #include "compile/scope.h"
 #include "testing.h"
@@ -810,24 +811,6 @@ segment_compile_put_clock(Node *expr, TimestampTz clock)
 
 /* ---- putting it together ---- */
 
-/* The least of these instants; NULL, as a constant, if there are none. */
-static Node *
-earliest(List *flips)
-{
-	MinMaxExpr *least;
-
-	if (flips == NIL)
-		return (Node *) makeNullConst(TIMESTAMPTZOID, -1, InvalidOid);
-	if (list_length(flips) == 1)
-		return linitial(flips);
-	least = makeNode(MinMaxExpr);
-	least->minmaxtype = TIMESTAMPTZOID;
-	least->op = IS_LEAST;
-	least->args = flips;
-	least->location = -1;
-	return (Node *) least;
-}
-
 /* One more column: an expression of a segment. */
 static void
 add_column(CombineContext *context, const SegmentCompiled *segment, Node *expr)
@@ -889,7 +872,7 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 	{
 		const SegmentCompiled *segment = lfirst(lc);
 
-		add_column(&context, segment, earliest(segment->flips));
+		add_column(&context, segment, segment_compile_earliest(segment->flips));
 	}
 	foreach(lc, context.groups)
 		restrict_pass(lfirst(lc));
