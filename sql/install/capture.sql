@@ -50,7 +50,7 @@ COMMENT ON FUNCTION segment.watch_ddl() IS 'event trigger: commands that change 
 REVOKE ALL ON FUNCTION segment.watch_ddl() FROM PUBLIC;
 
 CREATE EVENT TRIGGER segmentation_watch_ddl ON ddl_command_end
-	WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'CREATE TRIGGER', 'DROP TRIGGER')
+	WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER TEXT SEARCH CONFIGURATION', 'ALTER TEXT SEARCH DICTIONARY', 'CREATE TRIGGER', 'DROP TRIGGER')
 	EXECUTE FUNCTION segment.watch_ddl();
 ALTER EVENT TRIGGER segmentation_watch_ddl ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER segmentation_watch_ddl IS 'keeps segments exact when a source is altered';

@@ -111,7 +111,7 @@ CREATE FUNCTION segment.memberships_history(
 	subject_table regclass, id bigint,
 	OUT segment regclass, OUT entered_at timestamptz, OUT exited_at timestamptz
 ) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'segmentation_memberships_history' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 20 COST 1000;
+	AS 'MODULE_PATHNAME', 'segmentation_memberships_history' LANGUAGE C STABLE STRICT PARALLEL UNSAFE ROWS 20 COST 1000;
 COMMENT ON FUNCTION segment.memberships_history(regclass, bigint) IS
 	'when a subject entered and left the segments that the caller may SELECT from; -infinity: before the history begins, NULL: still a member';
 

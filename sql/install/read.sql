@@ -193,7 +193,7 @@ CREATE FUNCTION segment.verify(
 	which regclass DEFAULT NULL,
 	OUT verified regclass, OUT missing bigint, OUT extra bigint, OUT ids segment.bitmap, OUT in_full text
 ) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'segmentation_verify' LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED ROWS 100 COST 100000;
+	AS 'MODULE_PATHNAME', 'segmentation_verify' LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 100 COST 100000;
 COMMENT ON FUNCTION segment.verify(regclass) IS
 	'compare what is stored with the condition evaluated over everybody: members missing, members too many, and their ids; NULLs and the reason where it is read in full anyway; NULL argument: all segments of the caller';
 

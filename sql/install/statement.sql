@@ -16,7 +16,7 @@ COMMENT ON FUNCTION segment.execute(text) IS 'run the statements of a text; a ro
 
 CREATE FUNCTION segment.create_segment(name text, definition segment.definition, options jsonb DEFAULT '{}')
 	RETURNS regclass
-	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_create_segment';
+	LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_create_segment';
 COMMENT ON FUNCTION segment.create_segment(text, segment.definition, jsonb)
 	IS 'CREATE SEGMENT; options: timezone, max_staleness, auto_refresh, or_replace, if_not_exists';
 

@@ -12,7 +12,7 @@ COMMENT ON FUNCTION segment.stop_worker() IS
 REVOKE ALL ON FUNCTION segment.start_worker(), segment.stop_worker() FROM PUBLIC;
 
 CREATE FUNCTION segment.worker_state(OUT pid integer, OUT state text) RETURNS record
-	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'segmentation_worker_state';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_worker_state';
 COMMENT ON FUNCTION segment.worker_state() IS 'the background worker of this database, or why there is none; a part of segment.activity';
 
 -- Invalidations are deleted when every base has them and no snapshot needs them any more: the oldest of those is shown.

@@ -39,6 +39,7 @@
 #include "utils/xid8.h"
 
 #include "capture/internal.h"
+#include "catalog/registry.h"
 #include "compat.h"
 #include "doorbell.h"
 
@@ -75,7 +76,7 @@ table_id(void)
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 		callbackRegistered = true;
 	}
-	invalidationId = get_relname_relid("invalidation", get_namespace_oid("segment", false));
+	invalidationId = get_relname_relid("invalidation", segment_catalog_schema(false));
 	if (!OidIsValid(invalidationId))
 		elog(ERROR, "table \"segment.invalidation\" does not exist");
 	return invalidationId;

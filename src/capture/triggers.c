@@ -67,6 +67,7 @@
 #include "utils/syscache.h"
 
 #include "capture/internal.h"
+#include "catalog/registry.h"
 
 /* What one of the five looks like. */
 typedef struct Shape
@@ -119,7 +120,7 @@ static uint64 invalidations = 0;	/* of whatever relation */
 Oid
 segment_capture_function(void)
 {
-	Oid			schema = get_namespace_oid("segment", true);
+	Oid			schema = segment_catalog_schema(true);
 	oidvector  *noArguments;
 
 	if (!OidIsValid(schema))
@@ -487,7 +488,7 @@ segment_capture_lock(Oid relid, LOCKMODE mode, bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("segment", get_namespace_oid("segment", false)),
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("segment", segment_catalog_schema(false)),
 					   relid, 0);
 	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }

@@ -108,27 +108,33 @@ touch(Oid relid, bool descend, bool onlyBroken)
 	}
 }
 
-/* The tables made OF a composite type, wherever they are: a type is altered once in a while. */
+/*
+ * Something has changed what values mean, wherever they are: the labels of an
+ * enum and their order, the attributes of a composite type, how texts are parsed.
+ * That is done once in a while: all tables with triggers of ours.
+ */
 static void
-touch_typed_tables(Oid type)
+touch_all_tables(void)
 {
-	Relation	catalog = table_open(RelationRelationId, AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid			function = segment_capture_function();
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
 	List	   *tables = NIL;
 	ListCell   *lc;
 
-	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(type));
-	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		tables = lappend_oid(tables, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (trigger->tgfoid == function)
+			tables = list_append_unique_oid(tables, trigger->tgrelid);
+	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
-
+	list_sort(tables, list_oid_cmp);
 	foreach(lc, tables)
-		touch(lfirst_oid(lc), true, false);
+		touch(lfirst_oid(lc), false, false);
 }
 
 /* A table that becomes a partition, or is one no more, may not be found below the one that is altered. */
@@ -166,7 +172,7 @@ watch_alter(const AlterTableStmt *statement)
 	if (!OidIsValid(relid))
 		return;
 	if (statement->objtype == OBJECT_TYPE)
-		touch_typed_tables(get_rel_type_id(relid));
+		touch_all_tables();
 	else if (statement->objtype == OBJECT_TABLE)
 		touch(relid, statement->relation->inh, false);
 }
@@ -204,30 +210,6 @@ watch_drop_trigger(const DropStmt *statement)
 	}
 }
 
-/* An enum's labels and their order are data of every column that has it: all tables with triggers of ours. */
-static void
-watch_alter_enum(void)
-{
-	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	Oid			function = segment_capture_function();
-	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple	tuple;
-	List	   *tables = NIL;
-	ListCell   *lc;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		if (trigger->tgfoid == function)
-			tables = list_append_unique_oid(tables, trigger->tgrelid);
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	foreach(lc, tables)
-		touch(lfirst_oid(lc), false, false);
-}
-
 Datum
 segmentation_watch_ddl(PG_FUNCTION_ARGS)
 {
@@ -241,8 +223,9 @@ segmentation_watch_ddl(PG_FUNCTION_ARGS)
 	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
 	if (IsA(statement, AlterTableStmt))
 		watch_alter((AlterTableStmt *) statement);
-	else if (IsA(statement, AlterEnumStmt))
-		watch_alter_enum();
+	else if (IsA(statement, AlterEnumStmt) || IsA(statement, AlterTSConfigurationStmt) || IsA(statement, AlterTSDictionaryStmt) ||
+			 (IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_ATTRIBUTE))
+		touch_all_tables();
 	else if (IsA(statement, CreateTrigStmt))
 		watch_create_trigger((CreateTrigStmt *) statement);
 	else if (IsA(statement, DropStmt) && ((DropStmt *) statement)->removeType == OBJECT_TRIGGER)

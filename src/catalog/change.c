@@ -39,6 +39,7 @@
 
 #include "catalog/change.h"
 #include "catalog/query.h"
+#include "catalog/registry.h"
 #include "catalog/state.h"
 
 #define CHANGE_COLUMNS 14
@@ -49,7 +50,7 @@
 int64
 segment_change_next_number(void)
 {
-	return nextval_internal(get_relname_relid("change_seq", get_namespace_oid("segment", false)), false);
+	return nextval_internal(get_relname_relid("change_seq", segment_catalog_schema(false)), false);
 }
 
 /* All but the sets. */

@@ -9,8 +9,9 @@
  * column (renamed or dropped) hurts no segment; it is left out, with a
  * WARNING that says what to do.
  *
- * Locks: ShareRowExclusiveLock on segment.link while a row is added, for the
- * check that there is none yet; RowExclusiveLock while one is removed.
+ * Locks: RowExclusiveLock on segment.link while a row is added or removed.  Every
+ * DROP in the database removes rows, so nothing may be taken that it would wait
+ * for; of two that add the same link, the primary key refuses one.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,7 +61,7 @@ attribute_name(Oid relid, AttrNumber attno)
 void
 segment_catalog_insert_link(const SegmentLink *link)
 {
-	Relation	rel = table_open(segment_catalog_relation("link"), ShareRowExclusiveLock);
+	Relation	rel = table_open(segment_catalog_relation("link"), RowExclusiveLock);
 	ScanKeyData keys[2];
 	SysScanDesc scan = begin_scan(rel, link->source, link->target, keys);
 	Datum		values[LINK_COLUMNS];

@@ -23,6 +23,7 @@
 #include "utils/tuplestore.h"
 
 #include "catalog/query.h"
+#include "catalog/registry.h"
 
 void
 segment_query_begin(SegmentQueryGuard *guard)
@@ -98,5 +99,5 @@ Oid
 segment_query_bitmap_type(void)
 {
 	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("bitmap"),
-						   ObjectIdGetDatum(get_namespace_oid("segment", false)));
+						   ObjectIdGetDatum(segment_catalog_schema(false)));
 }

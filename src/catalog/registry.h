@@ -41,6 +41,15 @@ extern Oid	segment_catalog_view(int32 id);
 /* Every registered segment whose view exists: list of SegmentEntry *. */
 extern List *segment_catalog_all(void);
 
+/*
+ * OID of schema "segment"; with missing_ok InvalidOid where there is none.
+ * ERRCODE_INSUFFICIENT_PRIVILEGE when it is in the hands of one who is no superuser.
+ */
+extern Oid	segment_catalog_schema(bool missing_ok);
+
+/* The owner of a relation; InvalidOid if it is gone. */
+extern Oid	segment_catalog_owner(Oid relid);
+
 /* Registered segments whose view is gone, by whatever way: list of SegmentEntry *. */
 extern List *segment_catalog_orphans(void);
 

@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "catalog/registry.h"
 #include "catalog/state.h"
 #include "compat.h"
 
@@ -36,7 +37,7 @@
 Oid
 segment_table_oid(const char *name)
 {
-	Oid			relid = get_relname_relid(name, get_namespace_oid("segment", false));
+	Oid			relid = get_relname_relid(name, segment_catalog_schema(false));
 
 	if (!OidIsValid(relid))
 		elog(ERROR, "table segment.%s does not exist", name);
@@ -62,7 +63,7 @@ segment_table_index(Relation table)
 int64
 segment_state_next_version(void)
 {
-	return nextval_internal(get_relname_relid("version_seq", get_namespace_oid("segment", false)), false);
+	return nextval_internal(get_relname_relid("version_seq", segment_catalog_schema(false)), false);
 }
 
 /* ---- rows ---- */

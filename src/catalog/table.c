@@ -48,7 +48,7 @@
 Oid
 segment_catalog_relation(const char *name)
 {
-	Oid			schema = get_namespace_oid("segment", true);
+	Oid			schema = segment_catalog_schema(true);
 
 	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }

@@ -12,12 +12,16 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_aggregate.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
@@ -101,7 +105,7 @@ static const char *const stable_functions[] = {
 static Oid
 segment_namespace(void)
 {
-	return get_namespace_oid("segment", false);
+	return segment_catalog_schema(false);
 }
 
 /* Is this a function of ours with that name? */
@@ -204,6 +208,37 @@ load_library(Oid funcid)
 		fmgr_info(funcid, &info);
 }
 
+/*
+ * A function of somebody's, and those that its body is known to call, as that of
+ * BEGIN ATOMIC is: the others it answers for itself, like every IMMUTABLE function.
+ */
+static void
+note_function(Oid funcid, Analysis *analysis)
+{
+	Relation	depend;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (funcid < FirstNormalObjectId || list_member_oid(analysis->functions, funcid))
+		return;
+	check_stack_depth();
+	analysis->functions = lappend_oid(analysis->functions, funcid);
+	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(ProcedureRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(funcid));
+	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (row->refclassid == ProcedureRelationId)
+			note_function(row->refobjid, analysis);
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+}
+
 /* Called for every function that a node calls; never stops the walk. */
 static bool
 check_function(Oid funcid, void *arg)
@@ -214,7 +249,7 @@ check_function(Oid funcid, void *arg)
 
 	if (funcid >= FirstNormalObjectId)
 	{
-		analysis->functions = list_append_unique_oid(analysis->functions, funcid);
+		note_function(funcid, analysis);
 		check_aggregate(funcid, check);
 		if (analysis->text != NULL)
 			load_library(funcid);

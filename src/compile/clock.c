@@ -625,18 +625,6 @@ null_aggregates(Node *node, void *context)
 }
 
 static Node *
-earlier_of(Node *a, Node *b)
-{
-	MinMaxExpr *least = makeNode(MinMaxExpr);
-
-	least->minmaxtype = TIMESTAMPTZOID;
-	least->op = IS_LEAST;
-	least->args = list_make2(a, b);
-	least->location = -1;
-	return (Node *) least;
-}
-
-static Node *
 scalar_subquery(Query *query)
 {
 	SubLink    *sublink = makeNode(SubLink);
@@ -681,9 +669,8 @@ minimum_over(Frame *frame, Node *expr)
 	nothing = null_aggregates(expr, NULL);
 	expr = open_extremes(expr, &extremes);
 	if (extremes.aggregate != NULL)
-		expr = earlier_of(expr, copyObject(nothing));
-	if (extremes.failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree, false) ||
-		(extremes.aggregate != NULL && query->groupingSets != NIL))
+		expr = segment_compile_earliest(list_make2(expr, copyObject(nothing)));
+	if (extremes.failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree, false))
 		return NULL;
 
 	/*
@@ -714,7 +701,7 @@ minimum_over(Frame *frame, Node *expr)
 	minimum = scalar_subquery(query);
 	/* what has columns of the level is looked at below the aggregates */
 	if (always && !contain_vars_of_level(nothing, 0))
-		minimum = earlier_of(minimum, select_only(nothing));
+		minimum = segment_compile_earliest(list_make2(minimum, select_only(nothing)));
 	return minimum;
 }
 
@@ -916,6 +903,9 @@ moment_grain(Node *node, SegmentGrain *grain)
 
 				if (time % USECS_PER_MINUTE != 0)
 					return false;
+				if (DatumGetIntervalP(((Const *) shift)->constvalue)->day != 0 ||
+					DatumGetIntervalP(((Const *) shift)->constvalue)->month != 0)
+					*grain = finer(*grain, GRAIN_EVENING);
 				if (time % (15 * USECS_PER_MINUTE) != 0)
 					*grain = finer(*grain, GRAIN_MINUTE);
 				else if (time != 0)
@@ -1164,6 +1154,15 @@ visit_query(Query *query, Frame *frame, ClockContext *context)
 		else if (rte->rtekind == RTE_TABLEFUNC)
 			visit((Node *) rte->tablefunc, frame, context);
 	}
+
+	/*
+	 * the rows above are not those below: totals, with NULL for what is not
+	 * grouped by, even of no row
+	 */
+	if (query->groupingSets != NIL && segment_compile_has_clock(query->havingQual))
+		refuse(query->havingQual, context);
+	if (query->groupingSets != NIL && segment_compile_has_clock((Node *) query->targetList))
+		refuse((Node *) query->targetList, context);
 	context->positive = false;
 	(void) query_tree_walker(query, visit_child, (void *) &visiting,
 							 QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_CTE_SUBQUERIES | QTW_IGNORE_RANGE_TABLE);

@@ -44,6 +44,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "catalog/registry.h"
 #include "compat.h"
 #include "compile/clock.h"
 #include "compile/combine.h"
@@ -102,7 +103,7 @@ make_subset_constant(const SegmentBitmap *subset)
 		Oid			type;
 
 		type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("bitmap"),
-							   ObjectIdGetDatum(get_namespace_oid("segment", false)));
+							   ObjectIdGetDatum(segment_catalog_schema(false)));
 		return makeConst(type, -1, InvalidOid, -1, segment_bitmap_to_datum(subset), false, false);
 	}
 	ids = segment_bitmap_ids(subset, &n);
@@ -219,7 +220,7 @@ is_known_aggregate(Aggref *aggregate, bool *zero)
 {
 	char	   *name = get_func_name(aggregate->aggfnoid);
 	bool		ours = strcmp(name, "count_flip") == 0 &&
-	get_func_namespace(aggregate->aggfnoid) == get_namespace_oid("segment", false);
+	get_func_namespace(aggregate->aggfnoid) == segment_catalog_schema(false);
 
 	if ((aggregate->aggfnoid >= FirstNormalObjectId && !ours) || aggregate->agglevelsup != 0 ||
 		aggregate->aggkind == AGGKIND_HYPOTHETICAL)

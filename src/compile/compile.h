@@ -43,6 +43,7 @@ typedef struct SegmentSource
 typedef enum SegmentGrain
 {
 	GRAIN_DAY,					/* at local midnights */
+	GRAIN_EVENING,				/* and an hour before them */
 	GRAIN_QUARTER,				/* at quarters of an hour, as all offsets of
 								 * zones are multiples of that */
 	GRAIN_MINUTE

@@ -25,6 +25,7 @@
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 
+#include "catalog/registry.h"
 #include "compile/compile.h"
 #include "compile/link.h"
 #include "compile/scope.h"
@@ -281,7 +282,7 @@ replace(Node *node, PrintContext *context)
 		return placeholder(node, text, context);
 	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 2 &&
 		IsA(linitial(((FuncExpr *) node)->args), Const) &&
-		get_func_namespace(((FuncExpr *) node)->funcid) == get_namespace_oid("segment", true) &&
+		get_func_namespace(((FuncExpr *) node)->funcid) == segment_catalog_schema(true) &&
 		strcmp(get_func_name(((FuncExpr *) node)->funcid), "contains") == 0)
 		return placeholder(node, print_in_segment((FuncExpr *) node), context);
 	if (IsA(node, Query))

@@ -176,23 +176,24 @@ look_up(void *arg)
 	lookup->found = segment_read_contains(lookup->viewId, lookup->id);
 }
 
-static void
-leave_out(Oid viewId)
+void
+segment_read_left_out(Oid viewId, const ErrorData *error)
 {
 	ereport(WARNING,
 			errmsg("segment \"%s\" is left out, as its condition fails", get_rel_name(viewId)),
-			errhint("segment.status tells its owner why."));
+			segment_compat_owns(viewId, GetUserId()) ? errdetail("%s", error->message) : 0);
 }
 
-/* Look a subject up in a segment whose last refresh failed: it may be right for this one, or fail again. */
+/* Look a subject up; the condition may have to be evaluated for that, and fail. */
 static bool
 try_contains(Oid viewId, int64 id)
 {
 	Lookup		lookup = {.viewId = viewId,.id = id};
+	ErrorData  *error = segment_attempt(look_up, &lookup);
 
-	if (segment_attempt(look_up, &lookup) == NULL)
+	if (error == NULL)
 		return lookup.found;
-	leave_out(viewId);
+	segment_read_left_out(viewId, error);
 	return false;
 }
 
@@ -218,12 +219,11 @@ segmentation_segments_of(PG_FUNCTION_ARGS)
 			continue;
 		compiled = segment_catalog_try_compiled(entry->viewId, &error);
 		if (error != NULL)
-			leave_out(entry->viewId);
+			segment_read_left_out(entry->viewId, error);
 		if (compiled == NULL || compiled->subject != subject)
 			continue;
 		/* one that fails stops no other */
-		if (segment_read_standing(entry->viewId)->full == FULL_FAILED ? try_contains(entry->viewId, id) :
-			segment_read_contains(entry->viewId, id))
+		if (try_contains(entry->viewId, id))
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
 	return (Datum) 0;

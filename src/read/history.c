@@ -269,11 +269,14 @@ segmentation_memberships_history(PG_FUNCTION_ARGS)
 	{
 		SegmentEntry *entry = lfirst(lc);
 		const SegmentCompiled *compiled;
+		ErrorData  *error;
 
 		CHECK_FOR_INTERRUPTS();
 		if (pg_class_aclcheck(entry->viewId, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 			continue;
-		compiled = segment_catalog_compiled(entry->viewId, true);
+		compiled = segment_catalog_try_compiled(entry->viewId, &error);
+		if (error != NULL)
+			segment_read_left_out(entry->viewId, error);
 		if (compiled != NULL && compiled->subject == subject)
 			put_memberships((ReturnSetInfo *) fcinfo->resultinfo, entry->viewId, entry->id, PG_GETARG_INT64(1));
 	}

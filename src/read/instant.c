@@ -4,8 +4,9 @@
  *		When an expression of the clock alone may next step.
  *
  * Such an expression (date_trunc('week', now()), extract(doy from current_date))
- * steps at midnights of the pinned zone, or at quarters of an hour or minutes
- * for finer ones, but seldom at all of them.  It is evaluated ahead, grain by
+ * steps at midnights of the pinned zone (and an hour before them, if a day that
+ * is shifted may lack that hour), or at quarters of an hour or minutes for finer
+ * ones, but seldom at all of them.  It is evaluated ahead, grain by
  * grain, until its value differs from that of the clock; if it does not within
  * MAX_GRAINS, the last grain looked at is an early answer.
  *
@@ -52,8 +53,13 @@ next_grain(TimestampTz clock, SegmentGrain grain)
 	int64		width = grain == GRAIN_MINUTE ? USECS_PER_MINUTE : 15 * USECS_PER_MINUTE;
 	int64		rest = clock % width;
 
-	if (grain == GRAIN_DAY)
-		return segment_flip_next_midnight(clock);
+	if (grain == GRAIN_DAY || grain == GRAIN_EVENING)
+	{
+		TimestampTz midnight = segment_flip_next_midnight(clock);
+
+		/* in some zones the last hour of a day is left out */
+		return grain == GRAIN_EVENING && clock < midnight - USECS_PER_HOUR ? midnight - USECS_PER_HOUR : midnight;
+	}
 	if (rest < 0)
 		rest += width;
 	/* the zone may change its offset in between */

@@ -729,6 +729,7 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 			return;
 		}
 	}
+	standing->behind = segment_pending_is_behind(get_log(set, standing->epoch.xmin), &standing->epoch);
 	if (are_many(standing->compiled->subject, segment_bitmap_cardinality(standing->pending)))
 		standing->full = FULL_MANY;
 }

@@ -307,6 +307,18 @@ find_union(SegmentLog *log, Interest interest, const SegmentEpoch *epoch)
 	return all;
 }
 
+/* What an epoch does not have is kept for it and read by all: of segments that nobody writes for, up to this many rows. */
+#define MAX_BEHIND 1000
+
+bool
+segment_pending_is_behind(const SegmentLog *log, const SegmentEpoch *epoch)
+{
+	int			n = list_length(log->rows);
+
+	return n > MAX_BEHIND &&
+		FullTransactionIdPrecedes(epoch->xid, ((SegmentLogRow *) list_nth(log->rows, n - MAX_BEHIND - 1))->xid);
+}
+
 bool
 segment_pending_collect(const SegmentCompiled *compiled, const SegmentEntry *entry,
 						SegmentLog *log, const SegmentEpoch *epoch, SegmentBitmap *pending)

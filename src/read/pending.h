@@ -38,6 +38,9 @@ typedef struct SegmentLogRow
 /* Read the log under a snapshot; the result is in CurrentMemoryContext. */
 extern SegmentLog *segment_pending_load(FullTransactionId from, Snapshot snapshot);
 
+/* Has so much been written since the epoch, for whomever, that it alone is worth moving the epoch forward? */
+extern bool segment_pending_is_behind(const SegmentLog *log, const SegmentEpoch *epoch);
+
 /*
  * Add the subjects that a segment's own sources make pending to "pending": all
  * rows of the log that are not visible in the epoch.  False: everybody.

@@ -52,6 +52,7 @@ typedef struct SegmentStanding
 	SegmentState state;
 	SegmentEpoch epoch;			/* valid if state.epoch is not 0 and found */
 	SegmentBitmap *pending;		/* NULL unless full is FULL_NOT */
+	bool		behind;			/* many rows are kept for its epoch */
 	TimestampTz clock;			/* what now() means in a read */
 	List	   *closure;		/* of SegmentCompiled *: itself, and what it
 								 * refers to */
@@ -72,6 +73,9 @@ extern SegmentStanding *segment_read_standing(Oid viewId);
  * by it), as the active snapshot shows; a new set, NULL for everybody.
  */
 extern SegmentBitmap *segment_read_written(const SegmentStanding *standing);
+
+/* WARNING: who looks at many segments does without this one.  Why is for its owner only. */
+extern void segment_read_left_out(Oid viewId, const ErrorData *error);
 
 /* Wake the worker, if what a read has found is worth a refresh. */
 extern void segment_read_nudge(const SegmentStanding *standing);

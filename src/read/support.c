@@ -240,7 +240,7 @@ static Oid
 our_function(const char *name, Oid keyType)
 {
 	Oid			handle = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("handle"),
-										 ObjectIdGetDatum(get_namespace_oid("segment", false)));
+										 ObjectIdGetDatum(segment_catalog_schema(false)));
 	Oid			types[2] = {handle, keyType};
 	Oid			funcid = LookupFuncName(list_make2(makeString("segment"), makeString((char *) name)),
 										OidIsValid(keyType) ? 2 : 1, types, false);
@@ -252,7 +252,7 @@ static Const *
 handle_constant(Datum handle)
 {
 	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("handle"),
-									   ObjectIdGetDatum(get_namespace_oid("segment", false)));
+									   ObjectIdGetDatum(segment_catalog_schema(false)));
 
 	return makeConst(type, -1, InvalidOid, 8, handle, false, FLOAT8PASSBYVAL);
 }

@@ -79,10 +79,15 @@ segmentation_verify(PG_FUNCTION_ARGS)
 	foreach(lc, segment_catalog_all())
 	{
 		Oid			viewId = ((SegmentEntry *) lfirst(lc))->viewId;
+		ErrorData  *error;
 
 		CHECK_FOR_INTERRUPTS();
-		if (segment_compat_owns(viewId, GetUserId()) && segment_catalog_compiled(viewId, true) != NULL)
+		if (!segment_compat_owns(viewId, GetUserId()))
+			continue;
+		if (segment_catalog_try_compiled(viewId, &error) != NULL)
 			verify(viewId, rsinfo);
+		else if (error != NULL)
+			segment_read_left_out(viewId, error);
 	}
 	return (Datum) 0;
 }

@@ -328,6 +328,22 @@ is_for_everybody(const SegmentWork *item)
 	return item->next >= item->due;
 }
 
+typedef struct NextStage
+{
+	SegmentWork *item;
+	TimestampTz clock;
+} NextStage;
+
+static void
+find_next(void *arg)
+{
+	NextStage  *stage = arg;
+	SegmentWork *item = stage->item;
+
+	item->next = next_instant(item->standing, stage->clock, item->due);
+	item->spare = item->next < item->due;
+}
+
 /* Is there a stage that has to be, or is worth being, evaluated ahead?  It begins at item->next then. */
 static bool
 has_stage(SegmentWork *item, TimestampTz clock)
@@ -341,11 +357,9 @@ has_stage(SegmentWork *item, TimestampTz clock)
 	if (item->rest != NULL || item->spare || item->due <= clock || item->due - clock > AHEAD ||
 		staleness_end(item->standing, clock) != DT_NOEND)
 		return false;
-	if (item->next == 0)
-	{
-		item->next = next_instant(item->standing, clock, item->due);
-		item->spare = item->next < item->due;
-	}
+	if (item->next == 0 &&
+		!segment_refresh_try(find_next, &(NextStage) {.item = item,.clock = clock}, &item->failure))
+		return false;
 	return is_for_everybody(item);
 }
 

@@ -66,6 +66,21 @@ same_group(const SegmentWork *a, const SegmentWork *b)
 		segment_ahead_same_settings(a->standing->entry, b->standing->entry);
 }
 
+/* Not a failure of the segment?  Unless its code has raised it by itself. */
+static bool
+is_passing(const ErrorData *error)
+{
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+		case ERRCODE_OUT_OF_MEMORY:
+			return error->filename == NULL || strcmp(error->filename, "pl_exec.c") != 0;
+		default:
+			return false;
+	}
+}
+
 bool
 segment_refresh_try(void (*what) (void *arg), void *arg, char **message)
 {
@@ -73,9 +88,7 @@ segment_refresh_try(void (*what) (void *arg), void *arg, char **message)
 
 	if (error == NULL)
 		return true;
-	/* not a failure of the segment */
-	if (error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
+	if (is_passing(error))
 		ReThrowError(error);
 	*message = pstrdup(error->message);
 	FreeErrorData(error);

@@ -249,10 +249,10 @@ trim(List *changes)
 					  "DELETE FROM segment.change WHERE ctid = ANY (ARRAY("
 					  " SELECT d.row"
 					  " FROM segment.segment s,"
-	/* what all consumers have acknowledged who may read the segment */
+	/* what all consumers have acknowledged */
 					  " LATERAL (SELECT min(COALESCE(u.position, 0)) AS position"
 					  "  FROM segment.consumer c LEFT JOIN segment.subscription u ON u.consumer = c.name AND u.id = s.id"
-					  "  WHERE (c.follow OR u.id IS NOT NULL) AND has_table_privilege(c.owner, s.view, 'SELECT')) p,"
+					  "  WHERE c.follow OR u.id IS NOT NULL) p,"
 	/* the row that the history then begins with */
 					  " LATERAL (SELECT h.number FROM segment.change h"
 					  "  WHERE h.id = s.id AND h.members IS NOT NULL AND h.written <= $2"

@@ -4,8 +4,9 @@
  *		Erasure: ids of subjects that are gone leave everything that is stored.
  *
  * Where ids of subjects are stored: bases (segment.chunk), deadlines, the change
- * feed, what a refresh in parts has left (segment.state), and invalidations that hold keys of subjects.  All of it is changed under
- * the refresh lock of the subject table, as a refresh would, in one transaction.
+ * feed, what a refresh in parts has left (segment.state), and invalidations that hold
+ * keys of subjects.  All of it is changed under the refresh lock of the subject
+ * table, as a refresh would, in one transaction.
  *
  * The subjects must be deleted already.  Then no snapshot from now on has them
  * as members, so a base without them is as right as with them, whether they are
@@ -42,6 +43,7 @@
 #include "catalog/registry.h"
 #include "catalog/state.h"
 #include "compat.h"
+#include "read/read.h"
 #include "refresh/hook.h"
 #include "refresh/refresh.h"
 
@@ -184,11 +186,17 @@ make_scope(Oid subject)
 	foreach(lc, segment_catalog_all())
 	{
 		SegmentEntry *entry = lfirst(lc);
-		const SegmentCompiled *compiled = segment_catalog_compiled(entry->viewId, true);
+		ErrorData  *error;
+		const SegmentCompiled *compiled = segment_catalog_try_compiled(entry->viewId, &error);
 
 		CHECK_FOR_INTERRUPTS();
+		/* it may hold ids of these subjects, and cannot be asked */
 		if (compiled == NULL)
-			continue;
+			ereport(ERROR,
+					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("segment \"%s\" cannot be compiled, so what it has stored of these subjects is not known", get_rel_name(entry->viewId)),
+					error != NULL ? errdetail("%s", error->message) : 0,
+					errhint("Drop it, or give it a condition that holds, with ALTER SEGMENT."));
 		all = lappend(all, (void *) compiled);
 		if (compiled->subject != subject)
 			continue;
@@ -235,7 +243,11 @@ lock_scope(Oid subject)
 
 /* ---- checks ---- */
 
-/* ERROR if one of the ids still is a row of the subject table. */
+/*
+ * ERROR if one of the ids still is a row of the subject table.  It is read as its
+ * owner: a name may come to mean something else, whose code is not to run with all
+ * rights.
+ */
 static void
 check_gone(Scope *scope, Datum ids)
 {
@@ -243,23 +255,26 @@ check_gone(Scope *scope, Datum ids)
 
 	foreach(lc, scope->keys)
 	{
-		SegmentQueryGuard guard;
+		SegmentGuard guard;
 		SegmentQuery query = {0};
 		bool		isnull;
-		char	   *sql = psprintf("SELECT i FROM segment.ids($1) i WHERE EXISTS (SELECT FROM ONLY %s t WHERE t.%s = i) LIMIT 1",
+		char	   *sql = psprintf("SELECT i FROM segment.ids($1) i WHERE EXISTS (SELECT FROM ONLY %s t WHERE t.%s OPERATOR(pg_catalog.=) i) LIMIT 1",
 								   quote_qualified_identifier(get_namespace_name(get_rel_namespace(scope->subject)),
 															  get_rel_name(scope->subject)),
 								   quote_identifier(get_attname(scope->subject, lfirst_int(lc), false)));
 
 		segment_query_add(&query, segment_query_bitmap_type(), ids);
-		segment_query_begin(&guard);
+		segment_read_become(&guard, segment_catalog_owner(scope->subject), NULL);
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect failed");
 		if (segment_query_run(&query, sql, false) > 0)
 			ereport(ERROR,
 					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					errmsg("subject " INT64_FORMAT " is still in table \"%s\"",
 						   DatumGetInt64(segment_query_value(0, 1, &isnull)), get_rel_name(scope->subject)),
 					errhint("Delete the row first: as long as it is there, the next refresh would store its id again."));
-		segment_query_end(&guard);
+		SPI_finish();
+		segment_read_return(&guard);
 	}
 }
 

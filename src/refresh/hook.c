@@ -33,6 +33,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -248,6 +249,9 @@ call(void *arg)
 	segment_read_become(&guard, this->owner, this->entry);
 	/* the policies on what it writes are its own business */
 	(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	/* that of the worker is for locks of a refresh: a hook cannot be tried again */
+	if (MyBgworkerEntry != NULL)
+		(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args(sql.data, n, types, values, NULL, false, 0) != SPI_OK_SELECT)
@@ -277,25 +281,11 @@ try_call(const Hook *hook, Oid owner, const SegmentEntry *entry)
 	return error == NULL ? NULL : error->message;
 }
 
-static Oid
-owner_of(Oid viewId)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(viewId));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
 static void
 run(const Hook *hook)
 {
 	Oid			viewId = segment_catalog_view(hook->id);
-	Oid			owner = owner_of(viewId);
+	Oid			owner = segment_catalog_owner(viewId);
 	char	   *message;
 
 	/* a hook before this one may have dropped it */

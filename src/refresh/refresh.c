@@ -68,8 +68,9 @@ segment_refresh_lock(Oid subject)
 
 	if (SEGMENT_MUTANT("no_lock"))
 		return;
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_namespace_oid("segment", false), subject, 1);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, segment_catalog_schema(false), subject, 1);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	AcceptInvalidationMessages();
 }
 
 /* ---- the snapshot, kept ---- */
@@ -122,6 +123,15 @@ keep_snapshot(Snapshot snapshot)
 
 /* ---- one subject table ---- */
 
+static void
+store_failed(SegmentWork *item, TimestampTz clock)
+{
+	segment_refresh_store_unbuilt(item, SEGMENT_FAILED, item->failure, clock);
+	ereport(WARNING,
+			errmsg("segment \"%s\" could not be refreshed", get_rel_name(item->viewId)),
+			errdetail("%s", item->failure));
+}
+
 /*
  * Before the snapshot: whose sources have all their triggers?  A trigger that
  * is there now was there before any writer that the snapshot will not see.
@@ -145,21 +155,55 @@ make_items(List *viewIds)
 	return items;
 }
 
-/* Look where each segment stands under the snapshot. */
 static void
-find_standings(List *items)
+find_standing(void *arg)
 {
+	SegmentWork *item = arg;
+
+	item->standing = segment_read_standing(item->viewId);
+}
+
+/* A segment of which nothing can be known: something that it refers to cannot be compiled, an interval leads out of range. */
+static void
+give_up(SegmentWork *item, const char *message, const SegmentRound *round, TimestampTz clock)
+{
+	SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
+
+	standing->compiled = segment_catalog_compiled(item->viewId, false);
+	standing->entry = segment_catalog_lookup(item->viewId);
+	standing->fingerprint = standing->compiled->fingerprint;
+	standing->hasState = segment_state_get(standing->entry->id, GetActiveSnapshot(), &standing->state);
+	if (round->automatic && standing->hasState && standing->state.status == SEGMENT_FAILED &&
+		standing->state.retryAt > GetCurrentTimestamp())
+		return;
+	item->standing = standing;
+	item->failure = pstrdup(message);
+	store_failed(item, clock);
+}
+
+/* Where each segment stands under the snapshot; those of which that is known. */
+static List *
+find_standings(List *items, const SegmentRound *round, TimestampTz clock)
+{
+	List	   *known = NIL;
 	ListCell   *lc;
 
 	foreach(lc, items)
 	{
 		SegmentWork *item = lfirst(lc);
+		char	   *message;
 
 		CHECK_FOR_INTERRUPTS();
-		item->standing = segment_read_standing(item->viewId);
+		if (!segment_refresh_try(find_standing, item, &message))
+		{
+			give_up(item, message, round, clock);
+			continue;
+		}
 		if (!item->tracked && item->standing->full != FULL_IN_FLIGHT)
 			item->standing->full = FULL_UNTRACKED;
+		known = lappend(known, item);
 	}
+	return known;
 }
 
 /* What automatic refreshes do with a heavy segment, and with others while there are some. */
@@ -378,7 +422,7 @@ move_forward(List *items, const SegmentRound *round, TimestampTz clock)
 	SegmentWindow window;
 	ListCell   *lc;
 
-	find_standings(items);
+	items = find_standings(items, round, clock);
 	check_snapshot(items);
 	items = set_aside(items, round, clock);
 	load_bases(items);
@@ -407,12 +451,7 @@ move_forward(List *items, const SegmentRound *round, TimestampTz clock)
 		SegmentWork *item = lfirst(lc);
 
 		if (item->failure != NULL)
-		{
-			segment_refresh_store_unbuilt(item, SEGMENT_FAILED, item->failure, clock);
-			ereport(WARNING,
-					errmsg("segment \"%s\" could not be refreshed", get_rel_name(item->viewId)),
-					errdetail("%s", item->failure));
-		}
+			store_failed(item, clock);
 		else
 			segment_refresh_store_built(item, epoch->id, clock);
 	}

@@ -34,6 +34,7 @@
 #include "refresh/hook.h"
 #include "refresh/refresh.h"
 #include "refresh/work.h"
+#include "testing.h"
 
 /*
  * Heavy segments are refreshed automatically after this many times what that
@@ -289,6 +290,8 @@ due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 		case FULL_NOT:
 			if (!segment_bitmap_is_empty(standing->pending))
 				return segment_refresh_is_heavy(standing) ? paced : now;
+			if (standing->behind && !SEGMENT_MUTANT("stay_behind"))
+				return now;
 			return Min(segment_ahead_due(standing, now), segment_deadline_next(standing->entry->id, standing->epoch.clock, GetActiveSnapshot()));
 		case FULL_FAILED:
 			return state->retryAt;
@@ -306,18 +309,40 @@ due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 	}
 }
 
+/* Where a segment stands, and when it is due; what may fail in that is users' code. */
 typedef struct Attempt
 {
 	Oid			viewId;
-	SegmentStanding *standing;
+	SegmentStanding *standing;	/* found if NULL */
+	TimestampTz paced;
+	TimestampTz now;
+	TimestampTz due;
 } Attempt;
 
 static void
-stand(void *arg)
+find_due(void *arg)
 {
 	Attempt    *attempt = arg;
 
-	attempt->standing = segment_read_standing(attempt->viewId);
+	if (attempt->standing == NULL)
+		attempt->standing = segment_read_standing(attempt->viewId);
+	attempt->due = due_at(attempt->standing, attempt->paced, attempt->now);
+}
+
+/* An error is for the refresh to tell; when it has, it is for the next try. */
+static TimestampTz
+try_due_at(Attempt *attempt)
+{
+	SegmentState state;
+	SegmentEntry *entry;
+
+	if (segment_attempt(find_due, attempt) == NULL)
+		return attempt->due;
+	attempt->standing = NULL;
+	entry = segment_catalog_lookup(attempt->viewId);
+	if (entry != NULL && segment_state_get(entry->id, GetActiveSnapshot(), &state) && state.status == SEGMENT_FAILED)
+		return state.retryAt;
+	return attempt->now;
 }
 
 /* The same for all segments of a subject table, the earliest. */
@@ -325,27 +350,39 @@ static TimestampTz
 round_due_at(const SegmentRound *round, TimestampTz now)
 {
 	TimestampTz due = DT_NOEND;
+	List	   *attempts = NIL;
 	List	   *standings = NIL;
-	TimestampTz paced;
 	ListCell   *lc;
 
 	foreach(lc, round->viewIds)
 	{
-		Attempt		attempt = {.viewId = lfirst_oid(lc)};
+		Attempt    *attempt = palloc0(sizeof(Attempt));
+		TimestampTz unpaced;
 
 		CHECK_FOR_INTERRUPTS();
-
-		/*
-		 * when one is due whatever the pace, the others need not be looked
-		 * at; an error is for the refresh to tell
-		 */
-		if (segment_attempt(stand, &attempt) != NULL || due_at(attempt.standing, DT_NOEND, now) <= now)
+		attempt->viewId = lfirst_oid(lc);
+		attempt->paced = DT_NOEND;
+		attempt->now = now;
+		unpaced = try_due_at(attempt);
+		/* when one is due whatever the pace, the others need not be looked at */
+		if (unpaced <= now)
 			return now;
-		standings = lappend(standings, attempt.standing);
+		if (attempt->standing == NULL)
+		{
+			due = Min(due, unpaced);
+			continue;
+		}
+		standings = lappend(standings, attempt->standing);
+		attempts = lappend(attempts, attempt);
 	}
-	paced = segment_refresh_pace(standings);
-	foreach(lc, standings)
-		due = Min(due, due_at(lfirst(lc), paced, now));
+	foreach(lc, attempts)
+	{
+		Attempt    *attempt = lfirst(lc);
+
+		attempt->paced = segment_refresh_pace(standings);
+		/* the pace matters only to those of which nothing else is known */
+		due = Min(due, attempt->due != DT_NOEND ? attempt->due : try_due_at(attempt));
+	}
 	return due;
 }
 

@@ -65,9 +65,7 @@ find_subject(const char *text, RangeVar *name)
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
-				name->schemaname ?
-				errmsg("relation \"%s.%s\" does not exist", name->schemaname, name->relname) :
-				errmsg("relation \"%s\" does not exist", name->relname),
+				errmsg("relation \"%s\" does not exist", segment_statement_name(name)),
 				errhint("ON is followed by the subject table, whose rows are segmented."),
 				segment_definition_position(text, name->location));
 	segment_statement_check_subject(text, relid, name);
@@ -90,12 +88,12 @@ find_common_subject(const char *text, List *operands)
 		if (!OidIsValid(viewId))
 			ereport(ERROR,
 					errcode(ERRCODE_UNDEFINED_TABLE),
-					errmsg("segment \"%s\" does not exist", name->relname),
+					errmsg("segment \"%s\" does not exist", segment_statement_name(name)),
 					segment_definition_position(text, name->location));
 		if (compiled == NULL)
 			ereport(ERROR,
 					errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					errmsg("\"%s\" is not a segment", name->relname),
+					errmsg("\"%s\" is not a segment", segment_statement_name(name)),
 					errhint("AS combines segments; a condition on a table is written ON table WHERE condition."),
 					segment_definition_position(text, name->location));
 		if (OidIsValid(subject) && compiled->subject != subject)
@@ -513,6 +511,7 @@ segment_statement_alter_options(SegmentStatement *statement, Oid viewId)
 	List	   *settings = NIL;
 	int			level = NewGUCNestLevel();
 	bool		timezone = false;
+	SegmentCompiled compiled = *segment_catalog_compiled(viewId, false);
 	ListCell   *lc;
 
 	entry->options = segment_statement_merge_options(statement->text, entry->options, statement->options);
@@ -529,6 +528,9 @@ segment_statement_alter_options(SegmentStatement *statement, Oid viewId)
 		settings = lappend(settings, setting);
 	}
 	entry->settings = settings;
+	/* lenient: another condition is on its way */
+	if (!statement->lenient)
+		check_clock(&compiled, entry->options, statement->text);
 	AtEOXact_GUC(true, level);
 	segment_catalog_update(entry);
 }

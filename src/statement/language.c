@@ -269,7 +269,7 @@ set_definition(SegmentStatement *statement, const char *text)
  * segmentation_create_segment
  *		create_segment(name text, definition, options jsonb) -> regclass
  *
- * Options besides those of WITH: or_replace, if_not_exists.
+ * Options besides those of WITH: or_replace, if_not_exists; NULL: none.
  */
 PG_FUNCTION_INFO_V1(segmentation_create_segment);
 Datum
@@ -278,10 +278,15 @@ segmentation_create_segment(PG_FUNCTION_ARGS)
 	SegmentStatement *statement = make_statement(SEGMENT_CREATE, "CREATE SEGMENT", NULL);
 	Oid			viewId;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("name and definition of a segment must not be null"));
 	statement->name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
 	statement->name->location = -1;
 	set_definition(statement, TextDatumGetCString(PG_GETARG_DATUM(1)));
-	statement->options = options_from_jsonb(PG_GETARG_JSONB_P(2));
+	if (!PG_ARGISNULL(2))
+		statement->options = options_from_jsonb(PG_GETARG_JSONB_P(2));
 	statement->replace = take_boolean(&statement->options, "or_replace") == true;
 	statement->lenient = take_boolean(&statement->options, "if_not_exists") == true;
 	if (statement->replace && statement->lenient)
@@ -322,6 +327,7 @@ segmentation_alter_segment(PG_FUNCTION_ARGS)
 
 		statement->name = relation_name(viewId);
 		statement->options = options;
+		statement->lenient = !PG_ARGISNULL(1);
 		run(statement);
 	}
 	if (!PG_ARGISNULL(1))

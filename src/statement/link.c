@@ -41,9 +41,7 @@ find_table(const char *text, RangeVar *name, AclMode rights)
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
-				name->schemaname ?
-				errmsg("relation \"%s.%s\" does not exist", name->schemaname, name->relname) :
-				errmsg("relation \"%s\" does not exist", name->relname),
+				errmsg("relation \"%s\" does not exist", segment_statement_name(name)),
 				segment_definition_position(text, name->location));
 	if (get_rel_relkind(relid) != RELKIND_RELATION || get_rel_persistence(relid) != RELPERSISTENCE_PERMANENT)
 		ereport(ERROR,

@@ -47,6 +47,24 @@ segment_statement_run_utility(Node *node, const char *text)
 	CommandCounterIncrement();
 }
 
+const char *
+segment_statement_name(const RangeVar *name)
+{
+	return name->schemaname ? psprintf("%s.%s", name->schemaname, name->relname) : name->relname;
+}
+
+static void
+check_is_segment(SegmentStatement *statement, RangeVar *name, Oid viewId)
+{
+	if (segment_catalog_lookup(viewId) == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("\"%s\" is not a segment", segment_statement_name(name)),
+				get_rel_relkind(viewId) == RELKIND_VIEW ?
+				errhint("It is an ordinary view; use the statements for views.") : 0,
+				segment_definition_position(statement->text, name->location));
+}
+
 /*
  * The segment of this name.  InvalidOid, after a NOTICE, if it does not exist
  * and the statement is lenient.
@@ -61,18 +79,12 @@ find_segment(SegmentStatement *statement, RangeVar *name)
 		ereport(statement->lenient ? NOTICE : ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
 				statement->lenient ?
-				errmsg("segment \"%s\" does not exist, skipping", name->relname) :
-				errmsg("segment \"%s\" does not exist", name->relname),
+				errmsg("segment \"%s\" does not exist, skipping", segment_statement_name(name)) :
+				errmsg("segment \"%s\" does not exist", segment_statement_name(name)),
 				statement->lenient ? 0 : segment_definition_position(statement->text, name->location));
 		return InvalidOid;
 	}
-	if (segment_catalog_lookup(viewId) == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("\"%s\" is not a segment", name->relname),
-				get_rel_relkind(viewId) == RELKIND_VIEW ?
-				errhint("It is an ordinary view; use the statements for views.") : 0,
-				segment_definition_position(statement->text, name->location));
+	check_is_segment(statement, name, viewId);
 	return viewId;
 }
 
@@ -80,9 +92,14 @@ find_segment(SegmentStatement *statement, RangeVar *name)
 static Oid
 find_own_segment(SegmentStatement *statement, RangeVar *name, LOCKMODE lock)
 {
+	Oid			viewId;
+
 	if (!OidIsValid(find_segment(statement, name)))
 		return InvalidOid;
-	return RangeVarGetRelidExtended(name, lock, 0, RangeVarCallbackOwnsRelation, NULL);
+	viewId = RangeVarGetRelidExtended(name, lock, 0, RangeVarCallbackOwnsRelation, NULL);
+	/* what was waited for may have given the name to something else */
+	check_is_segment(statement, name, viewId);
+	return viewId;
 }
 
 static void

@@ -33,6 +33,11 @@ static const char *const pinned_settings[] = {
 	"DateStyle",
 	"IntervalStyle",
 	"default_text_search_config",
+	"transform_null_equals",
+	"standard_conforming_strings",
+	"backslash_quote",
+	"quote_all_identifiers",
+	"segmentation.bitmap_output",
 	"lc_monetary",
 	"lc_numeric",
 	"lc_time",
@@ -47,6 +52,9 @@ static const char *const pinned_settings[] = {
 	"pg_trgm.word_similarity_threshold",
 	"pg_trgm.strict_word_similarity_threshold"
 };
+
+/* The longest max_staleness. */
+#define MAX_YEARS 100
 
 typedef struct OptionErrorContext
 {
@@ -84,7 +92,7 @@ check_timezone(const char *value)
 	return result;
 }
 
-/* A positive interval, in the default style. */
+/* A positive interval that can be added to any instant that a clock may show, in the default style. */
 static char *
 check_interval(const char *name, const char *value)
 {
@@ -100,6 +108,10 @@ check_interval(const char *name, const char *value)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("%s must be a positive interval", name));
+	if (interval->month / 12.0 + interval->day / DAYS_PER_YEAR + interval->time / (DAYS_PER_YEAR * USECS_PER_DAY) > MAX_YEARS)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("%s may be %d years at most", name, MAX_YEARS));
 	set_setting("IntervalStyle", "postgres");
 	result = DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
 	AtEOXact_GUC(true, level);

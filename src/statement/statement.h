@@ -21,6 +21,9 @@ extern Oid	segment_statement_run(SegmentStatement *statement);
 /* Run a utility statement of PostgreSQL as if the client had sent it. */
 extern void segment_statement_run_utility(Node *node, const char *text);
 
+/* run.c: a name as messages show it, with its schema if that was given */
+extern const char *segment_statement_name(const RangeVar *name);
+
 /* define.c: CREATE SEGMENT, and ALTER SEGMENT of the condition or the options */
 extern Oid	segment_statement_create(SegmentStatement *statement);
 extern void segment_statement_alter_condition(SegmentStatement *statement, Oid viewId);

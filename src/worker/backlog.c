@@ -17,7 +17,7 @@
  * have to wait for its lock.
  *
  * Failures.  A subject table whose refresh fails is put off: a second, then twice as
- * long each time up to five minutes; the others go on.  (A segment whose own condition
+ * long each time up to five minutes, or a second where it was only a lock; the others go on.  (A segment whose own condition
  * fails does not get here: refresh/ marks it, and goes on with the others.)  Nothing
  * that is due though it has just been refreshed, with nobody ringing, is refreshed
  * for ever without a pause: after STALLS times it counts as a failure.
@@ -77,18 +77,18 @@ step(void *arg)
 	this->more = segment_refresh_step(this->subject, segment_guc_refresh_budget, true);
 }
 
-/* Returns false after an error; *more: there is more to do. */
-static bool
+/* *more: there is more to do. */
+static SegmentOutcome
 run_step(Oid subject, bool *more)
 {
 	static char what[64];
 	Step		this = {.subject = subject};
-	bool		done;
+	SegmentOutcome outcome;
 
 	snprintf(what, sizeof(what), "refreshing the segments on table %u", subject);
-	done = segment_worker_run(what, step, &this);
+	outcome = segment_worker_run(what, step, &this);
 	*more = this.more;
-	return done;
+	return outcome;
 }
 
 /* ---- subjects ---- */
@@ -112,9 +112,9 @@ find_subject(Oid relid)
 }
 
 static void
-put_off(Subject *subject)
+put_off(Subject *subject, bool again)
 {
-	subject->delay = subject->delay == 0 ? FIRST_DELAY_MS : Min(subject->delay * 2, MAX_DELAY_MS);
+	subject->delay = subject->delay == 0 || !again ? FIRST_DELAY_MS : Min(subject->delay * 2, MAX_DELAY_MS);
 	subject->retryAt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), subject->delay);
 	subject->stalls = 0;
 	subject->done = false;
@@ -168,7 +168,7 @@ is_ready(Subject *subject, bool rung)
 		subject->stalls = 0;
 	else if (++subject->stalls >= STALLS)
 	{
-		put_off(subject);
+		put_off(subject, true);
 		return false;
 	}
 	return true;
@@ -180,12 +180,14 @@ static void
 refresh_here(Subject *subject)
 {
 	TimestampTz start = GetCurrentTimestamp();
+	SegmentOutcome outcome;
 	bool		more;
 
 	subject->helped = false;
-	if (!run_step(subject->relid, &more))
+	outcome = run_step(subject->relid, &more);
+	if (outcome != OUTCOME_DONE)
 	{
-		put_off(subject);
+		put_off(subject, outcome == OUTCOME_FAILED);
 		return;
 	}
 	subject->heavy = more || TimestampDifferenceExceeds(start, GetCurrentTimestamp(), HEAVY_MS);
@@ -296,6 +298,6 @@ segment_worker_help(Oid subject)
 {
 	bool		more = true;
 
-	while (more && run_step(subject, &more))
+	while (more && run_step(subject, &more) == OUTCOME_DONE)
 		segment_worker_handle_signals();
 }

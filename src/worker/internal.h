@@ -24,11 +24,19 @@ extern void segment_worker_pause(int64 milliseconds);
 
 /*
  * Run something in a transaction of its own, called "what" in pg_stat_activity and
- * in errors; the string must outlive it.  Returns false after an error, which has
- * been reported and rolled back.  Does not return when told to exit meanwhile.
+ * in errors; the string must outlive it.  After an error, which has been reported
+ * and rolled back, it says whether that was only the lock of somebody else, here or
+ * there: then it is soon worth another try.  Does not return when told to exit meanwhile.
  */
+typedef enum SegmentOutcome
+{
+	OUTCOME_DONE,
+	OUTCOME_BLOCKED,
+	OUTCOME_FAILED
+} SegmentOutcome;
+
 typedef void (*SegmentWorkerTask) (void *arg);
-extern bool segment_worker_run(const char *what, SegmentWorkerTask task, void *arg);
+extern SegmentOutcome segment_worker_run(const char *what, SegmentWorkerTask task, void *arg);
 
 /* ---- look.c: what is there to do ---- */
 

@@ -165,7 +165,7 @@ segment_worker_look(SegmentWorkerLook *result)
 
 	MyLatch->maybe_sleeping = true;
 	pg_memory_barrier();
-	result->failed = !segment_worker_run("looking for segments to refresh", look, result);
+	result->failed = segment_worker_run("looking for segments to refresh", look, result) != OUTCOME_DONE;
 	result->intact = MyLatch->maybe_sleeping;
 	MyLatch->maybe_sleeping = false;
 }

@@ -25,6 +25,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -35,6 +36,12 @@
 
 /* A pause looks for signals this often. */
 #define SLICE_MS 100
+
+/*
+ * A lock that somebody else has is not waited for longer, and never until the
+ * deadlock check, which would cancel him: other subject tables wait meanwhile.
+ */
+#define MAX_LOCK_WAIT_MS 500
 
 static volatile sig_atomic_t in_transaction = false;
 
@@ -88,7 +95,7 @@ segment_worker_connect(Oid database)
 	set_setting("application_name", MyBgworkerEntry->bgw_type);
 	set_setting("search_path", "pg_catalog, pg_temp");
 	set_setting("statement_timeout", "0");
-	set_setting("lock_timeout", "0");
+	set_setting("lock_timeout", psprintf("%d", Max(1, Min(DeadlockTimeout / 2, MAX_LOCK_WAIT_MS))));
 	set_setting("idle_in_transaction_session_timeout", "0");
 	/* came with 17, and ends the process */
 	if (GetConfigOption("transaction_timeout", true, false) != NULL)
@@ -136,27 +143,39 @@ describe(void *arg)
 	errcontext("%s", (const char *) arg);
 }
 
-/* Report the error in hand, more quietly if somebody wanted it. */
-static void
-report(const char *what, bool canceled)
+/* Report the error in hand, more quietly if it is only that somebody else was there. */
+static SegmentOutcome
+report(const char *what)
 {
 	MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
+	SegmentOutcome outcome = OUTCOME_BLOCKED;
 
-	if (canceled && !ShutdownRequestPending)
-		ereport(LOG,
-				errmsg("%s has been canceled and will be tried again", what),
-				errdetail("A session waits for a lock that it holds, or has asked for it."));
-	else if (!canceled)
-		EmitErrorReport();
+	switch (geterrcode())
+	{
+		case ERRCODE_QUERY_CANCELED:
+			if (!ShutdownRequestPending)
+				ereport(LOG,
+						errmsg("%s has been canceled and will be tried again", what),
+						errdetail("A session waits for a lock that it holds, or has asked for it."));
+			break;
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			ereport(LOG,
+					errmsg("%s has met a lock of another session and will be tried again", what));
+			break;
+		default:
+			EmitErrorReport();
+			outcome = OUTCOME_FAILED;
+	}
 	MemoryContextSwitchTo(context);
+	return outcome;
 }
 
-bool
+SegmentOutcome
 segment_worker_run(const char *what, SegmentWorkerTask task, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorContextCallback callback = {.callback = describe,.arg = (void *) what,.previous = error_context_stack};
-	volatile bool done = false;
+	volatile SegmentOutcome outcome = OUTCOME_DONE;
 
 	error_context_stack = &callback;
 	QueryCancelPending = false; /* one that came too late for the last
@@ -169,13 +188,12 @@ segment_worker_run(const char *what, SegmentWorkerTask task, void *arg)
 		pgstat_report_activity(STATE_RUNNING, what);
 		task(arg);
 		CommitTransactionCommand();
-		done = true;
 	}
 	PG_CATCH();
 	{
 		HOLD_INTERRUPTS();
 		error_context_stack = callback.previous;
-		report(what, geterrcode() == ERRCODE_QUERY_CANCELED);
+		outcome = report(what);
 		AbortCurrentTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
@@ -189,5 +207,5 @@ segment_worker_run(const char *what, SegmentWorkerTask task, void *arg)
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	segment_worker_handle_signals();
-	return done;
+	return outcome;
 }

@@ -22,6 +22,7 @@ my %zones = (
 	'Atlantic/Azores' => [ '2024-03-31 01:00', '2024-10-27 01:00' ],	# midnight comes again after an hour
 	'America/Havana' => [ '2024-03-10 05:00', '2024-11-03 05:00' ],
 	'America/St_Johns' => [ '2006-04-02 03:31', '2006-10-29 02:31' ],	# at 00:01, back to yesterday
+	'America/Nuuk' => [ '2024-03-31 01:00', '2025-03-30 01:00', '2024-10-27 01:00' ],	# no last hour of a day
 	'Pacific/Apia' => [ '2011-12-30 10:00' ],	# left out a day
 );
 my @everywhere = ('2024-02-28 12:00', '2024-02-29 12:00', '2023-02-28 12:00', '2024-12-31 12:00', '2025-01-31 06:00', '2024-03-31 12:00',
