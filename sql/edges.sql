@@ -103,7 +103,64 @@ DO LANGUAGE segment $$ CREATE SEGMENT m_odd ON customers WHERE id = extract(day 
 DO LANGUAGE segment $$ CREATE SEGMENT m_odd ON customers WHERE id = extract(day FROM now() AT TIME ZONE '+05:45') $$;
 \set VERBOSITY terse
 
+-- rows that plain SQL does not come to may fail: of nobody, of subjects that another condition leaves out, behind WHERE or FILTER
+CREATE TABLE sales (id int PRIMARY KEY, customer_id int, qty int, kind text, data jsonb);
+INSERT INTO sales VALUES (1, 1, 5, 'a', '{"price": 20}'), (2, 2, 0, 'z', '{"price": 20}'), (3, 999, 0, 'a', '{"price": "n/a"}');
+DO LANGUAGE segment $$
+	CREATE LINK ON sales (customer_id) REFERENCES customers;
+	CREATE SEGMENT n_nobody ON customers WHERE sum((sales.data ->> 'price')::numeric) > 10;
+	CREATE SEGMENT n_guarded ON customers WHERE id <> 2 AND sum(100 / sales.qty) > 5;
+	CREATE SEGMENT n_where ON customers WHERE count(sales) > 0 AND (SELECT sum(s.qty) FILTER (WHERE 100 / s.qty > 2) FROM sales s WHERE s.customer_id = customers.id AND s.qty <> 0) > 3;
+	CREATE SEGMENT n_filter ON customers WHERE sum(sales.qty) FILTER (WHERE sales.kind IN ('a', 'b', 'c', 'd', 'e', 'f') AND 100 / sales.qty > 2) > 3;
+$$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+SELECT view, segment.members(view) FROM segment.segment WHERE view::text LIKE 'n\_%' ORDER BY id;
+INSERT INTO sales VALUES (4, 998, 0, 'a', '{"price": "?"}'), (5, 3, 4, 'b', '{"price": 30}');
+SELECT view, segment.members(view) FROM segment.segment WHERE view::text LIKE 'n\_%' ORDER BY id;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+SELECT segment, state, message FROM segment.status WHERE segment::text LIKE 'n\_%' AND (state <> 'built' OR pending > 0);
+SELECT verified, missing, extra FROM segment.verify() WHERE verified::text LIKE 'n\_%' ORDER BY verified::text;
+-- what does fail in plain SQL fails here
+UPDATE sales SET customer_id = 1 WHERE id = 4;
+SELECT segment.size('n_nobody');
+DELETE FROM sales WHERE id = 4;
+-- a part that the condition does not come to has no value
+DO LANGUAGE segment $$ CREATE SEGMENT o_parts ON customers WHERE id <> 2 AND 100 / (id - 2) > 2 $$;
+SELECT part, depth, value, result FROM segment.explain('o_parts', 2);
+
+-- totals are rows of their own; what reads a WITH query beside the clock; the last hour of a day
+\set VERBOSITY default
+DO LANGUAGE segment $$ CREATE SEGMENT p_total ON customers WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = customers.id GROUP BY ROLLUP (o.placed_at) HAVING o.placed_at < now() - interval '30 days') $$;
+\set VERBOSITY terse
+DO LANGUAGE segment $$
+	CREATE SEGMENT p_with ON customers WHERE EXISTS (WITH w AS (SELECT * FROM orders) SELECT FROM (SELECT * FROM w WHERE w.placed_at > now() - interval '30 days') r WHERE r.customer_id = customers.id);
+$$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+SELECT segment, state, message FROM segment.status WHERE segment = 'p_with'::regclass;
+
+-- what values mean: attributes of a composite type, how texts are parsed, functions in the body of a function
+CREATE TYPE address AS (street text, zip text);
+CREATE TEXT SEARCH CONFIGURATION my (COPY = english);
+CREATE FUNCTION lim() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 10';
+CREATE FUNCTION is_big(n int) RETURNS boolean LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT n > lim(); END;
+CREATE TABLE members (id int PRIMARY KEY, addr address, note text, credit int);
+INSERT INTO members VALUES (1, ROW('a', 'b'), 'run', 50);
+DO LANGUAGE segment $$
+	CREATE SEGMENT q_address ON members WHERE addr IS NOT NULL;
+	CREATE SEGMENT q_text ON members WHERE to_tsvector('my', note) @@ to_tsquery('my', 'running');
+	CREATE SEGMENT q_body ON members WHERE is_big(credit);
+$$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+SELECT view, segment.members(view) FROM segment.segment WHERE view::text LIKE 'q\_%' ORDER BY id;
+ALTER TYPE address ADD ATTRIBUTE country text;
+ALTER TEXT SEARCH CONFIGURATION my ALTER MAPPING FOR asciiword WITH simple;
+CREATE OR REPLACE FUNCTION lim() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 100';
+SELECT view, segment.members(view) FROM segment.segment WHERE view::text LIKE 'q\_%' ORDER BY id;
+
 DROP EXTENSION segmentation CASCADE;
-DROP TABLE customers, orders, promos, items, brands, products, bought, part, parted;
+DROP TABLE customers, orders, promos, items, brands, products, bought, part, parted, sales, members;
 DROP AGGREGATE my_sum(int);
 DROP FUNCTION add_n(int, int);
+DROP TYPE address;
+DROP TEXT SEARCH CONFIGURATION my;
+DROP FUNCTION is_big, lim;

@@ -113,7 +113,7 @@ CREATE FUNCTION segment.explain(
 	OUT part integer, OUT depth integer, OUT condition text, OUT value text, OUT result boolean,
 	OUT may_change_at timestamptz
 ) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'segmentation_explain' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10 COST 1000;
+	AS 'MODULE_PATHNAME', 'segmentation_explain' LANGUAGE C STABLE STRICT PARALLEL UNSAFE ROWS 10 COST 1000;
 COMMENT ON FUNCTION segment.explain(regclass, bigint) IS
 	'why a subject is in a segment or not: each part of the condition, the value found, true, false or NULL; values and results of parts are for the owner and those with SELECT on what the segment reads';
 

@@ -670,7 +670,7 @@ minimum_over(Frame *frame, Node *expr)
 	expr = open_extremes(expr, &extremes);
 	if (extremes.aggregate != NULL)
 		expr = segment_compile_earliest(list_make2(expr, copyObject(nothing)));
-	if (extremes.failed || query->setOperations != NULL || !strip_jointree((Node *) query->jointree, false))
+	if (extremes.failed || contain_aggs_of_level(expr, 0) || query->setOperations != NULL || !strip_jointree((Node *) query->jointree, false))
 		return NULL;
 
 	/*

@@ -85,6 +85,8 @@ typedef struct CombineContext
 	const SegmentBitmap *subset;
 	Const	   *ids;			/* the subset as a constant: bigint[] or
 								 * segment.bitmap */
+	bool		plain;			/* every condition as it stands */
+	bool		reshaped;
 	List	   *groups;			/* of Pass * */
 } CombineContext;
 
@@ -459,8 +461,9 @@ aggregate_column(SubLink *sublink, Var *link, List *rest, bool zero, CombineCont
 	Var		   *var;
 
 	if (rest != NIL)
-		aggregate->aggfilter = (Expr *) make_and_qual((Node *) aggregate->aggfilter,
-													  (Node *) make_ands_explicit(copyObject(rest)));
+		/* rows come through WHERE first */
+		aggregate->aggfilter = (Expr *) make_and_qual((Node *) make_ands_explicit(copyObject(rest)),
+													  (Node *) aggregate->aggfilter);
 	foreach(lc, context->groups)
 	{
 		Pass	   *candidate = lfirst(lc);
@@ -620,6 +623,7 @@ pull_aggregates(Node *node, CombineContext *context)
 		bool		zero;
 		Var		   *link = match_aggregate((SubLink *) node, context, &rest, &zero);
 
+		context->reshaped |= link != NULL;
 		if (link != NULL)
 			return aggregate_column((SubLink *) node, link, rest, zero, context);
 		if (context->subset != NULL)
@@ -628,6 +632,7 @@ pull_aggregates(Node *node, CombineContext *context)
 
 			if (column == NULL)
 				column = narrow_in((SubLink *) node, context);
+			context->reshaped |= column != NULL;
 			if (column != NULL)
 				return column;
 		}
@@ -820,19 +825,21 @@ add_column(CombineContext *context, const SegmentCompiled *segment, Node *expr)
 
 	expr = copyObject(expr);
 	ChangeVarNodes(expr, segment->subjectVarno, 1, 0);
-	expr = pull_aggregates(expr, context);
+	if (!context->plain)
+		expr = pull_aggregates(expr, context);
 	query->targetList = lappend(query->targetList,
 								makeTargetEntry((Expr *) expr, list_length(query->targetList) + 1,
 												pstrdup("value"), false));
 }
 
 Query *
-segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips)
+segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips,
+						bool *reshaped)
 {
 	const SegmentCompiled *first = linitial(compiled);
 	Query	   *query = makeNode(Query);
 	RangeTblRef *ref = makeNode(RangeTblRef);
-	CombineContext context = {.query = query,.keyAttno = first->keyAttno,.keyType = first->keyType};
+	CombineContext context = {.query = query,.keyAttno = first->keyAttno,.keyType = first->keyType,.plain = reshaped == NULL};
 	Bitmapset  *columns = NULL;
 	Var		   *key;
 	ListCell   *lc;
@@ -877,5 +884,7 @@ segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz
 	}
 	foreach(lc, context.groups)
 		restrict_pass(lfirst(lc));
+	if (reshaped != NULL)
+		*reshaped = context.reshaped;
 	return castNode(Query, put_clock((Node *) query, &clock));
 }

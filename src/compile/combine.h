@@ -23,8 +23,13 @@
  *
  * With flips, as many columns more: when the comparisons of each segment with
  * the clock may next change for this subject (timestamptz), NULL for never.
+ *
+ * Such passes look at rows of subjects that the conditions alone would not ask
+ * about, or of nobody, and an expression may fail on these: *reshaped says whether
+ * there are any.  With NULL there are none.
  */
-extern Query *segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips);
+extern Query *segment_compile_combine(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips,
+									  bool *reshaped);
 
 /* An expression with this instant put in for the clock, everywhere in it. */
 extern Node *segment_compile_put_clock(Node *expr, TimestampTz clock);

@@ -114,23 +114,21 @@ inline_cte(Node *node, InlineContext *context)
 	return expression_tree_walker(node, inline_cte, (void *) context);
 }
 
-/* Take the WITH queries of this level apart, if any of them reads the clock. */
+/* Take the WITH queries of this level apart, if it or any of them reads the clock. */
 static void
 inline_ctes(Query *query)
 {
-	bool		timed = false;
 	ListCell   *lc;
 
+	if (query->cteList == NIL || !segment_compile_has_clock((Node *) query))
+		return;
 	foreach(lc, query->cteList)
 	{
 		CommonTableExpr *cte = lfirst(lc);
 
-		timed |= segment_compile_has_clock(cte->ctequery);
 		if (cte->cterecursive || castNode(Query, cte->ctequery)->commandType != CMD_SELECT)
 			return;
 	}
-	if (!timed)
-		return;
 	foreach(lc, query->cteList)
 	{
 		/*

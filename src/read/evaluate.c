@@ -27,6 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "attempt.h"
 #include "compat.h"
 #include "compile/combine.h"
 #include "read/read.h"
@@ -38,6 +39,7 @@ typedef struct Receiver
 	DestReceiver pub;
 	SegmentBuilder **builders;
 	SegmentDeadlines *deadlines;	/* NULL: no such columns */
+	size_t	   *before;			/* how many each had */
 	int			n;
 	MemoryContext context;		/* of the sets and deadlines */
 } Receiver;
@@ -72,6 +74,22 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 									 DatumGetTimestampTz(slot->tts_values[receiver->n + i + 1]));
 	MemoryContextSwitchTo(old);
 	return true;
+}
+
+/* At the beginning, and again when the first try has failed halfway. */
+static void
+receive_anew(DestReceiver *self, int operation, TupleDesc desc)
+{
+	Receiver   *receiver = (Receiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+
+	for (int i = 0; i < receiver->n; i++)
+	{
+		receiver->builders[i] = segment_builder_create();
+		if (receiver->deadlines != NULL)
+			receiver->deadlines[i].n = receiver->before[i];
+	}
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -149,6 +167,61 @@ name_segments(void *arg)
 		errcontext("evaluation of segment \"%s\"", get_rel_name(first->viewId));
 }
 
+typedef struct Run
+{
+	Query	   *query;
+	DestReceiver *dest;
+} Run;
+
+static void
+run_query(void *arg)
+{
+	Run		   *this = arg;
+
+	run(this->query, this->dest);
+}
+
+/* Errors of expressions, which their values decide. */
+static bool
+is_of_data(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_PLPGSQL_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * The quick query looks at rows that plain SQL may leave alone.  When it fails on
+ * one, the conditions are evaluated as they stand, which is slow, and right: what
+ * fails then would fail in plain SQL.
+ */
+static void
+run_combined(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips, DestReceiver *dest)
+{
+	bool		reshaped;
+	Run			quick = {segment_compile_combine(compiled, subset, clock, flips, &reshaped), dest};
+	ErrorData  *error;
+
+	/* there are no subtransactions in parallel mode */
+	if (!reshaped || IsInParallelMode())
+	{
+		run(quick.query, dest);
+		return;
+	}
+	error = segment_attempt(run_query, &quick);
+	if (error == NULL)
+		return;
+	if (!is_of_data(error))
+		ReThrowError(error);
+	run(segment_compile_combine(compiled, subset, clock, flips, NULL), dest);
+}
+
 /* Evaluate into a receiver; what it keeps is in "caller", everything else goes. */
 static void
 evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
@@ -169,7 +242,7 @@ evaluate(List *compiled, const SegmentEntry *entry, const SegmentBitmap *subset,
 	outerClock = segment_read_set_clock(clock);
 	PG_TRY();
 	{
-		run(segment_compile_combine(compiled, subset, clock, flips), dest);
+		run_combined(compiled, subset, clock, flips, dest);
 	}
 	PG_FINALLY();
 	{
@@ -188,19 +261,21 @@ segment_read_evaluate(List *compiled, const SegmentEntry *entry, const SegmentBi
 					  TimestampTz clock, SegmentBitmap **results, SegmentDeadlines *deadlines)
 {
 	Receiver	receiver = {
-		.pub = {receive, receiver_startup, receiver_noop, receiver_noop, DestNone},
+		.pub = {receive, receive_anew, receiver_noop, receiver_noop, DestNone},
 		.builders = palloc(sizeof(SegmentBuilder *) * list_length(compiled)),
 		.deadlines = deadlines,
+		.before = palloc(sizeof(size_t) * list_length(compiled)),
 		.n = list_length(compiled),
 		.context = CurrentMemoryContext
 	};
 
-	for (int i = 0; i < receiver.n; i++)
-		receiver.builders[i] = segment_builder_create();
+	for (int i = 0; i < receiver.n && deadlines != NULL; i++)
+		receiver.before[i] = deadlines[i].n;
 	evaluate(compiled, entry, subset, clock, deadlines != NULL, &receiver.pub);
 	for (int i = 0; i < receiver.n; i++)
 		results[i] = segment_builder_end(receiver.builders[i]);
 	pfree(receiver.builders);
+	pfree(receiver.before);
 }
 
 /* Receives one row and keeps a copy of it. */

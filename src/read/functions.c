@@ -314,6 +314,69 @@ next_change(const SegmentCompiled *compiled, const SegmentEntry *entry, Node *pa
 	return change;
 }
 
+/* Several expressions for one subject; to be tried. */
+typedef struct Sample
+{
+	List	   *expressions;	/* of SegmentCompiled * */
+	const SegmentEntry *entry;
+	const SegmentBitmap *subject;
+	TimestampTz clock;
+	SegmentValues *values;
+	Node	   *part;			/* for "change" */
+	TimestampTz change;
+} Sample;
+
+static void
+find_values(void *arg)
+{
+	Sample	   *sample = arg;
+
+	sample->values = segment_read_values(sample->expressions, sample->entry, sample->subject, sample->clock);
+}
+
+static void
+find_change(void *arg)
+{
+	Sample	   *sample = arg;
+
+	sample->change = next_change(linitial(sample->expressions), sample->entry, sample->part, sample->subject, sample->clock);
+}
+
+/*
+ * The values of all parts; NULL where there is no such subject.  By itself a part
+ * may fail that the condition does not come to: it has no value then.
+ */
+static SegmentValues *
+values_of_parts(Sample *sample)
+{
+	List	   *all = sample->expressions;
+	SegmentValues *values;
+	ListCell   *lc;
+	int			i = 0;
+
+	if (segment_attempt(find_values, sample) == NULL)
+		return sample->values;
+	values = palloc(sizeof(SegmentValues));
+	values->values = palloc0(sizeof(Datum) * list_length(all));
+	values->nulls = palloc(sizeof(bool) * list_length(all));
+	foreach(lc, all)
+	{
+		sample->expressions = list_make1(lfirst(lc));
+		if (i == 0)
+			find_values(sample);
+		else if (segment_attempt(find_values, sample) != NULL)
+			sample->values = NULL;
+		if (i == 0 && sample->values == NULL)
+			return NULL;
+		values->nulls[i] = sample->values == NULL || sample->values->nulls[0];
+		if (!values->nulls[i])
+			values->values[i] = sample->values->values[0];
+		i++;
+	}
+	sample->expressions = all;
+	return values;
+}
+
 Datum
 segmentation_explain(PG_FUNCTION_ARGS)
 {
@@ -327,6 +390,7 @@ segmentation_explain(PG_FUNCTION_ARGS)
 	List	   *expressions = NIL;
 	bool		visible;
 	SegmentValues *values;
+	Sample		sample;
 	TimestampTz clock;
 	int			column = 0;
 	int			number = 0;
@@ -350,7 +414,11 @@ segmentation_explain(PG_FUNCTION_ARGS)
 	}
 	clock = segment_read_standing(viewId)->clock;
 	visible = may_see_values(compiled);
-	values = segment_read_values(expressions, entry, one, clock);
+	sample = (Sample)
+	{
+		.expressions = expressions,.entry = entry,.subject = one,.clock = clock
+	};
+	values = values_of_parts(&sample);
 	if (values == NULL)
 		return (Datum) 0;		/* no such subject */
 
@@ -374,7 +442,9 @@ segmentation_explain(PG_FUNCTION_ARGS)
 		row[3] = nulls[3] ? (Datum) 0 : values->values[column];
 		if (part->operand != NULL)
 			column++;
-		part->change = next_change(compiled, entry, part->node, one, clock);
+		sample.expressions = list_make1((void *) compiled);
+		sample.part = part->node;
+		part->change = segment_attempt(find_change, &sample) == NULL ? sample.change : clock;
 		nulls[5] = part->change == DT_NOEND || !visible;
 		row[5] = TimestampTzGetDatum(part->change);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, nulls);
