@@ -84,3 +84,40 @@ DROP DOMAIN small;
 DROP FUNCTION one();
 REVOKE CREATE ON SCHEMA public FROM trust_owner;
 DROP ROLE trust_owner;
+
+-- whoever installs the extension: its schema is no longer his
+DROP SCHEMA segment;
+CREATE ROLE trust_installer;
+DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO trust_installer', current_database()); END $$;
+SET ROLE trust_installer;
+CREATE SCHEMA segment;
+CREATE TABLE segment.consumer (name text PRIMARY KEY, owner regrole, follow boolean);
+\set VERBOSITY default
+CREATE EXTENSION segmentation;
+DROP TABLE segment.consumer;
+GRANT CREATE ON SCHEMA segment TO PUBLIC;
+CREATE EXTENSION segmentation;
+\set VERBOSITY terse
+REVOKE CREATE ON SCHEMA segment FROM PUBLIC;
+CREATE EXTENSION segmentation;
+ALTER SCHEMA segment RENAME TO mine;
+CREATE TABLE segment.mine (id int);
+DROP TABLE segment.consumer;
+SELECT nspowner = 'trust_installer'::regrole AS mine FROM pg_namespace WHERE nspname = 'segment';
+-- nor is another one of that name taken for it
+RESET ROLE;
+ALTER SCHEMA segment RENAME TO hidden;
+SET ROLE trust_installer;
+CREATE SCHEMA segment;
+\set VERBOSITY default
+SELECT hidden.create_consumer('x');
+\set VERBOSITY terse
+DROP SCHEMA segment;
+RESET ROLE;
+ALTER SCHEMA hidden RENAME TO segment;
+SET ROLE trust_installer;
+DROP EXTENSION segmentation CASCADE;
+RESET ROLE;
+DROP SCHEMA segment;
+DROP OWNED BY trust_installer;
+DROP ROLE trust_installer;

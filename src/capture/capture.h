@@ -59,6 +59,10 @@ extern bool segment_capture_is_seen(Oid relid, Snapshot snapshot);
  * that reads it, EXCLUSIVE for who needs that there is none he cannot see yet.
  */
 extern bool segment_capture_lock(Oid relid, LOCKMODE mode, bool wait);
+extern void segment_capture_unlock(Oid relid, LOCKMODE mode);
+
+/* Every table that has triggers of ours, in OID order. */
+extern List *segment_capture_tables(void);
 
 /*
  * Narrow the triggers of a source to these captures (NIL: drop them).  Does

@@ -46,6 +46,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
@@ -483,14 +484,83 @@ segment_capture_install(Oid relid, List *captures)
 	return !complete;
 }
 
+static void
+set_capture_tag(LOCKTAG *tag, Oid relid)
+{
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, get_relname_relid("segment", segment_catalog_schema(false)),
+					   relid, 0);
+}
+
 bool
 segment_capture_lock(Oid relid, LOCKMODE mode, bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("segment", segment_catalog_schema(false)),
-					   relid, 0);
+	set_capture_tag(&tag, relid);
 	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+segment_capture_unlock(Oid relid, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	set_capture_tag(&tag, relid);
+	(void) LockRelease(&tag, mode, false);
+}
+
+/* ---- every source ---- */
+
+/* The table of a trigger, InvalidOid if it is gone. */
+static Oid
+trigger_table(Oid triggerId)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	Oid			relid = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(triggerId));
+	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return relid;
+}
+
+List *
+segment_capture_tables(void)
+{
+	Oid			function = segment_capture_function();
+	Relation	depend;
+	List	   *relids = NIL;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(function))
+		return NIL;
+	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(ProcedureRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(function));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+		Oid			relid = row->classid == TriggerRelationId ? trigger_table(row->objid) : InvalidOid;
+
+		if (OidIsValid(relid))
+			relids = list_append_unique_oid(relids, relid);
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	list_sort(relids, list_oid_cmp);
+	return relids;
 }
 
 /* ---- narrowing ---- */
@@ -548,6 +618,7 @@ segment_capture_narrow(Oid relid, List *captures)
 			make_set(source, captures);
 		CommandCounterIncrement();
 	}
-	relation_close(source, NoLock);
+	/* writers wait for this lock: it is kept for a change only */
+	relation_close(source, changes ? NoLock : lock);
 	return changes;
 }

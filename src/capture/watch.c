@@ -116,24 +116,9 @@ touch(Oid relid, bool descend, bool onlyBroken)
 static void
 touch_all_tables(void)
 {
-	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	Oid			function = segment_capture_function();
-	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple	tuple;
-	List	   *tables = NIL;
 	ListCell   *lc;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		if (trigger->tgfoid == function)
-			tables = list_append_unique_oid(tables, trigger->tgrelid);
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	list_sort(tables, list_oid_cmp);
-	foreach(lc, tables)
+	foreach(lc, segment_capture_tables())
 		touch(lfirst_oid(lc), false, false);
 }
 

@@ -28,6 +28,7 @@
 void
 segment_query_begin(SegmentQueryGuard *guard)
 {
+	(void) segment_catalog_schema(false);
 	GetUserIdAndSecContext(&guard->userId, &guard->context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
 						   guard->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);

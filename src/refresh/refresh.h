@@ -42,6 +42,13 @@ extern List *segment_refresh_subjects(void);
  */
 extern List *segment_refresh_due(TimestampTz *next);
 
+/* Narrow what is captured of these tables, or of all, to what the registered segments need; as far as that waits for nobody. */
+extern void segment_refresh_narrow(List *relids);
+extern void segment_refresh_narrow_all(void);
+
+/* Delete invalidations that nobody needs, and where there are no segments the triggers that record them. */
+extern void segment_refresh_leave(void);
+
 /* The refresh lock of a subject table, to the end of the transaction. */
 extern void segment_refresh_lock(Oid subject);
 

@@ -438,7 +438,7 @@ create_as(SegmentStatement *statement, Oid schema, Oid existing, SegmentEntry *o
 
 	finish(compiled, viewId);
 	if (old)
-		segment_statement_narrow_captures(source_tables(before));
+		segment_refresh_narrow(source_tables(before));
 	return viewId;
 }
 
@@ -497,7 +497,7 @@ segment_statement_alter_condition(SegmentStatement *statement, Oid viewId)
 	AtEOXact_GUC(true, level);
 
 	finish(compiled, viewId);
-	segment_statement_narrow_captures(source_tables(before));
+	segment_refresh_narrow(source_tables(before));
 }
 
 /*

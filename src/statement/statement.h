@@ -49,7 +49,4 @@ extern void segment_statement_drop_link(SegmentStatement *statement);
 /* define.c: Make the triggers of its sources record what a segment needs. */
 extern void segment_statement_install_captures(const SegmentCompiled *compiled);
 
-/* sweep.c: Narrow the captures of these tables to what the registered segments need. */
-extern void segment_statement_narrow_captures(List *relids);
-
 #endif							/* SEGMENT_STATEMENT_H */

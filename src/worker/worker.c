@@ -47,11 +47,13 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "doorbell.h"
 #include "guc.h"
+#include "refresh/refresh.h"
 #include "testing.h"
 #include "worker/internal.h"
 
@@ -150,12 +152,21 @@ sleep_or_leave(SegmentWorkerLook *look)
 		try_to_leave(look);
 }
 
+static void
+clean_up(void *arg)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	segment_refresh_leave();
+	PopActiveSnapshot();
+}
+
 /* The life of a worker that has promised. */
 static void
 serve(const SegmentWorkerOrder *order)
 {
 	SegmentWorkerLook look = {0};
 	int64		delay = 0;
+	bool		clean = false;
 
 	for (;;)
 	{
@@ -176,6 +187,16 @@ serve(const SegmentWorkerOrder *order)
 		delay = 0;
 		if (look.verdict == VERDICT_LEAVE || look.verdict == VERDICT_REPLACE)
 			leave_for_good(&look, order);
+		/* dropped while their sources were busy, segments leave triggers behind that go on recording */
+		clean &= look.verdict == VERDICT_NOTHING && !rung;
+		if (look.verdict == VERDICT_NOTHING && !clean)
+		{
+			(void) segment_worker_run("cleaning up behind dropped segments", clean_up, NULL);
+			clean = true;
+			if (MyLatch->is_set)
+				segment_worker_pause(segment_guc_refresh_delay);
+			continue;
+		}
 		if (segment_worker_refresh(look.due, rung))
 		{
 			if (MyLatch->is_set)
