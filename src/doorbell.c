@@ -279,7 +279,6 @@ may_ring(void)
 static void
 before_commit(void)
 {
-	committing = true;
 	if (!find_bell() && !SEGMENT_MUTANT("no_start"))
 		start_worker();
 }
@@ -299,6 +298,7 @@ at_xact_event(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
+			committing = true;
 			if (wanted)
 				before_commit();
 			break;
@@ -317,17 +317,16 @@ at_xact_event(XactEvent event, void *arg)
 }
 
 void
+segment_doorbell_init(void)
+{
+	RegisterXactCallback(at_xact_event, NULL);
+}
+
+void
 segment_doorbell_touch(void)
 {
-	static bool registered = false;
-
 	if (likely(wanted) || !may_ring())
 		return;
-	if (!registered)
-	{
-		RegisterXactCallback(at_xact_event, NULL);
-		registered = true;
-	}
 	wanted = true;
 	/* written by another callback, after ours has run */
 	if (committing)

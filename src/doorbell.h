@@ -26,6 +26,9 @@ typedef struct SegmentWorkerOrder
 
 /* ---- who rings ---- */
 
+/* At module load: before any other callback at the end of transactions, which so run before ours. */
+extern void segment_doorbell_init(void);
+
 /*
  * This transaction has written an invalidation (the caller holds ROW EXCLUSIVE
  * on segment.invalidation): ring when it commits.

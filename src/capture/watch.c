@@ -32,6 +32,7 @@
 #include "utils/syscache.h"
 
 #include "capture/internal.h"
+#include "catalog/registry.h"
 
 PGDLLEXPORT Datum segmentation_watch_ddl(PG_FUNCTION_ARGS);
 
@@ -162,6 +163,16 @@ watch_alter(const AlterTableStmt *statement)
 		touch(relid, statement->relation->inh, false);
 }
 
+/* By then the table's name is what it was: only the column has got another. */
+static void
+watch_rename(const RenameStmt *statement)
+{
+	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
+
+	if (OidIsValid(relid))
+		segment_catalog_rename_link_column(relid, statement->subname, statement->newname);
+}
+
 /* A new trigger is no concern of ours unless it replaces one, or runs our function. */
 static void
 watch_create_trigger(const CreateTrigStmt *statement)
@@ -211,6 +222,8 @@ segmentation_watch_ddl(PG_FUNCTION_ARGS)
 	else if (IsA(statement, AlterEnumStmt) || IsA(statement, AlterTSConfigurationStmt) || IsA(statement, AlterTSDictionaryStmt) ||
 			 (IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_ATTRIBUTE))
 		touch_all_tables();
+	else if (IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_COLUMN)
+		watch_rename((RenameStmt *) statement);
 	else if (IsA(statement, CreateTrigStmt))
 		watch_create_trigger((CreateTrigStmt *) statement);
 	else if (IsA(statement, DropStmt) && ((DropStmt *) statement)->removeType == OBJECT_TRIGGER)

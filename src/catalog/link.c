@@ -3,11 +3,11 @@
  * link.c
  *		Rows of segment.link: links declared with CREATE LINK.
  *
- * A link is stored by the names of its columns, so that it survives a dump.
- * Links are looked up when a segment is created and never again: the tie
- * stands in the rule of its view from then on.  So a link that has lost a
- * column (renamed or dropped) hurts no segment; it is left out, with a
- * WARNING that says what to do.
+ * A link is stored by the names of its columns, so that it survives a dump; it
+ * follows their renames.  Links are looked up when a segment is created and never
+ * again: the tie stands in the rule of its view from then on.  So a link that has
+ * lost a column hurts no segment; it is left out, with a WARNING that says what to
+ * do.
  *
  * Locks: RowExclusiveLock on segment.link while a row is added or removed.  Every
  * DROP in the database removes rows, so nothing may be taken that it would wait
@@ -156,6 +156,42 @@ segment_catalog_links(Oid source)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return links;
+}
+
+void
+segment_catalog_rename_link_column(Oid relid, const char *old, const char *new)
+{
+	Oid			linkId = segment_catalog_relation("link");
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	NameData	name;
+
+	if (!OidIsValid(linkId))
+		return;
+	namestrcpy(&name, new);
+	rel = table_open(linkId, RowExclusiveLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum		values[LINK_COLUMNS];
+		bool		nulls[LINK_COLUMNS];
+		bool		replace[LINK_COLUMNS] = {false};
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		for (int i = COLUMN_SOURCE; i <= COLUMN_TARGET; i += COLUMN_TARGET - COLUMN_SOURCE)
+		{
+			/* the name of the column stands behind its table */
+			if (DatumGetObjectId(values[i - 1]) != relid || strcmp(NameStr(*DatumGetName(values[i])), old) != 0)
+				continue;
+			values[i] = NameGetDatum(&name);
+			replace[i] = true;
+		}
+		if (replace[COLUMN_COLUMN_NAME - 1] || replace[COLUMN_KEY_NAME - 1])
+			CatalogTupleUpdate(rel, &tuple->t_self, heap_modify_tuple(tuple, RelationGetDescr(rel), values, nulls, replace));
+	}
+	systable_endscan(scan);
+	table_close(rel, RowExclusiveLock);
 }
 
 void

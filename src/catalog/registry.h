@@ -80,6 +80,9 @@ extern void segment_catalog_insert_link(const SegmentLink *link);
 extern bool segment_catalog_delete_link(Oid source, Oid target);
 extern List *segment_catalog_links(Oid source); /* of SegmentLink * */
 
+/* A column of a table has got another name: links by it follow. */
+extern void segment_catalog_rename_link_column(Oid relid, const char *old, const char *new);
+
 /* Remove the links from and to tables that no longer exist. */
 extern void segment_catalog_forget_links(void);
 

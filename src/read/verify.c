@@ -26,7 +26,7 @@
 
 PGDLLEXPORT Datum segmentation_verify(PG_FUNCTION_ARGS);
 
-/* One row: (segment, missing, extra, ids, reads); a segment that is read in full has nothing stored to be wrong. */
+/* One row: (segment, missing, extra, ids, in_full); a segment that is read in full has nothing stored to be wrong. */
 static void
 verify(Oid viewId, ReturnSetInfo *rsinfo)
 {

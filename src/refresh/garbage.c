@@ -3,7 +3,7 @@
  * garbage.c
  *		Delete the invalidations that nobody needs any more.
  *
- * Step 5 of a refresh (refresh.c): those that every base has, and every snapshot
+ * Step 6 of a refresh (refresh.c): those that every base has, and every snapshot
  * that a backend holds or will take.
  *
  *-------------------------------------------------------------------------
@@ -108,7 +108,7 @@ delete_invalidations(FullTransactionId limit, FullTransactionId oldest, bool any
 }
 
 /*
- * Step 5.  First the horizon, only then the snapshot that shows the epochs: a
+ * Step 6.  First the horizon, only then the snapshot that shows the epochs: a
  * refresh of another subject table that ends in between either still counts in
  * the horizon, or its epoch is seen.  For the same reason that snapshot is a
  * new one under REPEATABLE READ too.

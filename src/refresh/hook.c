@@ -249,7 +249,11 @@ call(void *arg)
 	segment_read_become(&guard, this->owner, this->entry);
 	/* the policies on what it writes are its own business */
 	(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	/* that of the worker is for locks of a refresh: a hook cannot be tried again */
+
+	/*
+	 * that of the worker is for locks of a refresh: a hook cannot be tried
+	 * again
+	 */
 	if (MyBgworkerEntry != NULL)
 		(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)

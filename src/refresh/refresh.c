@@ -12,13 +12,14 @@
  *	   of one owner and settings in one query;
  *	4. write the chunks that changed, the state, and the epoch: that snapshot,
  *	   with this transaction's own id as "not visible in it";
- *	5. delete the invalidations that no base and no snapshot needs any more;
- *	6. tell whoever listens of the changes that went into the feed (feed.c).
+ *	5. tell whoever listens of the changes that went into the feed (feed.c);
+ *	6. behind the last table of the transaction, delete the invalidations that no
+ *	   base and no snapshot needs any more (schedule.c calls).
  *
  * A base is the truth of its epoch's snapshot.  Because that is taken under the
  * lock, a later refresh has a later snapshot, and a reader who sees this
  * refresh committed sees all that its snapshot saw.  The snapshot stays
- * registered to the end of the transaction, so that step 5 of another refresh
+ * registered to the end of the transaction, so that step 6 of another refresh
  * (which stays below the oldest snapshot of any backend) cannot delete what
  * this one has not seen.
  *
@@ -132,6 +133,14 @@ store_failed(SegmentWork *item, TimestampTz clock)
 			errdetail("%s", item->failure));
 }
 
+static void
+find_tracked(void *arg)
+{
+	SegmentWork *item = arg;
+
+	item->tracked = segment_read_is_tracked(item->viewId);
+}
+
 /*
  * Before the snapshot: whose sources have all their triggers?  A trigger that
  * is there now was there before any writer that the snapshot will not see.
@@ -145,11 +154,13 @@ make_items(List *viewIds)
 	foreach(lc, viewIds)
 	{
 		SegmentWork *item = palloc0(sizeof(SegmentWork));
+		char	   *ignored;
 
 		CHECK_FOR_INTERRUPTS();
 		item->viewId = lfirst_oid(lc);
 		item->level = -1;
-		item->tracked = segment_read_is_tracked(item->viewId);
+		/* what fails here fails again below, where it is told */
+		(void) segment_refresh_try(find_tracked, item, &ignored);
 		items = lappend(items, item);
 	}
 	return items;
@@ -514,8 +525,6 @@ segment_refresh_round(const SegmentRound *round)
 	PopActiveSnapshot();
 
 	CommandCounterIncrement();
-	segment_refresh_collect_garbage();
-	SEGMENT_STOP("collected");
 	foreach(lc, items)
 		if (((SegmentWork *) lfirst(lc))->change != NULL)
 		changes = lappend(changes, ((SegmentWork *) lfirst(lc))->change);

@@ -215,6 +215,16 @@ check_allowed(void)
 	PreventCommandIfParallelMode("REFRESH SEGMENT");
 }
 
+/* When all refresh locks are had: who waits for one may hold rows that are deleted. */
+static void
+collect(List *rounds)
+{
+	if (rounds == NIL)
+		return;
+	segment_refresh_collect_garbage();
+	SEGMENT_STOP("collected");
+}
+
 static void
 refresh_segments(List *viewIds, bool rebuild)
 {
@@ -231,6 +241,7 @@ refresh_segments(List *viewIds, bool rebuild)
 		round->rebuild = rebuild;
 		(void) segment_refresh_round(round);
 	}
+	collect(rounds);
 }
 
 void
@@ -262,6 +273,7 @@ segment_refresh_step(Oid subject, int64 budget, bool automatic)
 		round->automatic = automatic;
 		more |= segment_refresh_round(round);
 	}
+	collect(rounds);
 	return more;
 }
 

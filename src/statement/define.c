@@ -170,7 +170,11 @@ keep_columns(SelectStmt *select, const SegmentCompiled *old, bool extend)
 			return;
 		column = ((Var *) entry->expr)->varattno;
 		known = bms_add_member(known, column);
-		/* the view's own name of it: ALTER VIEW .. RENAME COLUMN leaves the rule as it was */
+
+		/*
+		 * the view's own name of it: ALTER VIEW .. RENAME COLUMN leaves the
+		 * rule as it was
+		 */
 		targets = lappend(targets, make_target(subject, get_attname(old->subject, column, false),
 											   get_attname(old->viewId, entry->resno, false)));
 	}

@@ -187,7 +187,11 @@ serve(const SegmentWorkerOrder *order)
 		delay = 0;
 		if (look.verdict == VERDICT_LEAVE || look.verdict == VERDICT_REPLACE)
 			leave_for_good(&look, order);
-		/* dropped while their sources were busy, segments leave triggers behind that go on recording */
+
+		/*
+		 * dropped while their sources were busy, segments leave triggers
+		 * behind that go on recording
+		 */
 		clean &= look.verdict == VERDICT_NOTHING && !rung;
 		if (look.verdict == VERDICT_NOTHING && !clean)
 		{

@@ -69,6 +69,16 @@ sub seconds
 	return time - $start;
 }
 
+# A transaction of another session, as soon as it sleeps.
+sub sleeping
+{
+	my ($db, $statements) = @_;
+	my ($out, $err);
+	my $session = IPC::Run::start([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($db), '-c', "BEGIN; $statements; COMMIT" ], '>', \$out, '2>', \$err);
+	$node->poll_query_until($db, "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = '$db' AND wait_event = 'PgSleep'") or die 'no sleeper';
+	return $session;
+}
+
 sub make_database
 {
 	my ($db) = @_;
@@ -393,56 +403,51 @@ $node->reload;
 # ---- what is left behind ----
 
 # A segment dropped while its source is busy leaves its triggers there: the worker takes them away, and what they recorded.
-make_database('left');
-sql('left', "DO LANGUAGE segment 'CREATE SEGMENT vip ON customers WHERE count(orders) > 1'");
-wait_for('left', size_is('vip', 0), 'a segment is built');
-my $busy = $node->background_psql('left');
-$busy->query_safe("BEGIN; INSERT INTO orders (customer_id, amount) VALUES (1, 1)");
-sql('left', "DO LANGUAGE segment 'DROP SEGMENT vip'");
-isnt(sql('left', "SELECT count(*) FROM pg_trigger WHERE tgfoid = 'segment.capture'::regproc"), '0', 'dropped beside a writer it leaves triggers');
-$busy->query_safe("COMMIT");
-$busy->quit;
-sql('left', "INSERT INTO orders (customer_id, amount) VALUES (1, 1)");
-wait_for('left', "SELECT count(*) = 0 FROM pg_trigger WHERE tgfoid = 'segment.capture'::regproc", 'the worker takes them away');
-wait_for('left', "SELECT count(*) = 0 FROM segment.invalidation", 'and what they have recorded');
-wait_gone('left', 'then it leaves');
+make_database('remains');
+sql('remains', "DO LANGUAGE segment 'CREATE SEGMENT vip ON customers WHERE count(orders) > 1'");
+wait_for('remains', size_is('vip', 0), 'a segment is built');
+my $busy = sleeping('remains', "INSERT INTO orders (customer_id, amount) VALUES (1, 1); SELECT pg_sleep(2)");
+sql('remains', "DO LANGUAGE segment 'DROP SEGMENT vip'");
+isnt(sql('remains', "SELECT count(*) FROM pg_trigger WHERE tgfoid = 'segment.capture'::regproc"), '0', 'dropped beside a writer it leaves triggers');
+$busy->finish;
+sql('remains', "INSERT INTO orders (customer_id, amount) VALUES (1, 1)");
+wait_for('remains', "SELECT count(*) = 0 FROM pg_trigger WHERE tgfoid = 'segment.capture'::regproc", 'the worker takes them away');
+wait_for('remains', "SELECT count(*) = 0 FROM segment.invalidation WHERE keys IS NOT NULL", 'and what they have recorded of subjects');
+wait_gone('remains', 'then it leaves');
 
 # Tables that nobody writes to do not keep what is recorded of others.
-sql('left', "CREATE TABLE accounts (id bigint PRIMARY KEY, plan text)");
-sql('left', "DO LANGUAGE segment \$\$ CREATE SEGMENT pro ON accounts WHERE plan = 'pro'; CREATE SEGMENT vip ON customers WHERE count(orders) > 1 \$\$");
-wait_for('left', size_is('pro', 0), 'two tables, one of which is idle');
-wait_for('left', size_is('vip', 1), 'the other is built too');
-sql('left', join(';', map { "INSERT INTO orders (customer_id, amount) VALUES (" . (1 + $_ % 9) . ", 1)" } 1 .. 1500));
-wait_for('left', "SELECT count(*) < 1000 FROM segment.invalidation", 'the invalidations of the busy one are deleted');
+sql('remains', "CREATE TABLE accounts (id bigint PRIMARY KEY, plan text)");
+sql('remains', "DO LANGUAGE segment \$\$ CREATE SEGMENT pro ON accounts WHERE plan = 'pro'; CREATE SEGMENT vip ON customers WHERE count(orders) > 1 \$\$");
+wait_for('remains', size_is('pro', 0), 'two tables, one of which is idle');
+wait_for('remains', size_is('vip', 1), 'the other is built too');
+sql('remains', join(';', map { "INSERT INTO orders (customer_id, amount) VALUES (" . (1 + $_ % 9) . ", 1)" } 1 .. 1500));
+wait_for('remains', "SELECT count(*) < 1000 FROM segment.invalidation", 'the invalidations of the busy one are deleted');
 
 # ---- a lock ----
 
 # A lock of somebody else holds up the table that it is on, no other, and never makes the deadlock check cancel him.
-my $locker = $node->background_psql('left');
-$locker->query_safe("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE");
-sql('left', "INSERT INTO accounts VALUES (1, 'pro')");
-wait_for('left', size_is('pro', 1), 'beside a lock on one source the other table is refreshed');
-$locker->query_safe("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE");
-$locker->query_safe("COMMIT");
-$locker->quit;
-sql('left', "INSERT INTO orders (customer_id, amount) VALUES (20, 1), (20, 1)");
-wait_for('left', size_is('vip', 10), 'and the first one afterwards');
+my $locker = sleeping('remains', "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(3); LOCK TABLE customers IN ACCESS EXCLUSIVE MODE");
+sql('remains', "INSERT INTO accounts VALUES (1, 'pro')");
+wait_for('remains', size_is('pro', 1), 'beside a lock on one source the other table is refreshed');
+ok($locker->finish, 'its own second lock is no deadlock');
+sql('remains', "INSERT INTO orders (customer_id, amount) VALUES (20, 1), (20, 1)");
+wait_for('remains', size_is('vip', 10), 'and the first one afterwards');
 
 # ---- errors of users ----
 
 # The clock of one segment fails, and what another refers to cannot be compiled any more: others of the table go on.
-sql('left', q{
+sql('remains', q{
 	CREATE FUNCTION is_open(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN count(*) > 0 FROM hours; END $$;
 	CREATE TABLE hours (n int);
 	DO LANGUAGE segment 'CREATE SEGMENT shops ON accounts WHERE is_open(extract(hour FROM now())::int); CREATE SEGMENT inner1 ON accounts WHERE id > 0; CREATE SEGMENT outer1 ON accounts WHERE in_segment($s$inner1$s$)'});
-wait_for('left', size_is('outer1', 1), 'built');
-sql('left', q{
+wait_for('remains', size_is('outer1', 1), 'built');
+sql('remains', q{
 	DROP TABLE hours;
 	SELECT format('CREATE OR REPLACE VIEW inner1 AS SELECT id, plan FROM accounts WHERE segment.holds(%s, id, segment.contains(%L::regclass, 1))', id, 'pro') FROM segment.segment WHERE view = 'inner1'::regclass \gexec
 	INSERT INTO accounts VALUES (2, 'pro')});
-wait_for('left', size_is('pro', 2), 'a segment whose clock fails, or one that refers to it, stops no other');
-sql('left', "INSERT INTO orders (customer_id, amount) VALUES (30, 1), (30, 1)");
-wait_for('left', size_is('vip', 11), 'of its table or another');
+wait_for('remains', size_is('pro', 2), 'a segment whose clock fails, or one that refers to it, stops no other');
+sql('remains', "INSERT INTO orders (customer_id, amount) VALUES (30, 1), (30, 1)");
+wait_for('remains', size_is('vip', 11), 'of its table or another');
 
 # ---- shutdown ----
 
