@@ -348,6 +348,8 @@ find_next(void *arg)
 static bool
 has_stage(SegmentWork *item, TimestampTz clock)
 {
+	NextStage	stage = {.item = item,.clock = clock};
+
 	if (item->failure != NULL || item->prepared || item->inherits || !segment_ahead_reads_clock(item))
 		return false;
 	if (item->truth != NULL && !item->full && item->next < item->due)
@@ -357,8 +359,7 @@ has_stage(SegmentWork *item, TimestampTz clock)
 	if (item->rest != NULL || item->spare || item->due <= clock || item->due - clock > AHEAD ||
 		staleness_end(item->standing, clock) != DT_NOEND)
 		return false;
-	if (item->next == 0 &&
-		!segment_refresh_try(find_next, &(NextStage) {.item = item,.clock = clock}, &item->failure))
+	if (item->next == 0 && !segment_refresh_try(find_next, &stage, &item->failure))
 		return false;
 	return is_for_everybody(item);
 }
