@@ -57,6 +57,7 @@
 #include "compile/link.h"
 #include "compile/scope.h"
 #include "read/flip.h"
+#include "testing.h"
 
 /* What stands before a branch of CASE or COALESCE, at the same query level. */
 typedef struct Guard
@@ -700,7 +701,7 @@ minimum_over(Frame *frame, Node *expr)
 	query->limitCount = NULL;
 	minimum = scalar_subquery(query);
 	/* what has columns of the level is looked at below the aggregates */
-	if (always && !contain_vars_of_level(nothing, 0))
+	if (always && !contain_vars_of_level(nothing, 0) && !SEGMENT_MUTANT("only_rows"))
 		minimum = segment_compile_earliest(list_make2(minimum, select_only(nothing)));
 	return minimum;
 }

@@ -45,6 +45,7 @@
 #include "compat.h"
 #include "compile/compile.h"
 #include "compile/scope.h"
+#include "testing.h"
 
 SegmentLevel *
 segment_scope_up(SegmentLevel *level, Index levelsup)
@@ -101,7 +102,7 @@ segment_touch_can_push_down(Query *query, TargetEntry *tle)
 {
 	ListCell   *lc;
 
-	if (query->setOperations != NULL || query->limitCount != NULL || query->limitOffset != NULL ||
+	if (query->setOperations != NULL || ((query->limitCount != NULL || query->limitOffset != NULL) && !SEGMENT_MUTANT("through_limit")) ||
 		query->groupingSets != NIL || query->hasTargetSRFs)
 		return false;
 	if ((query->groupClause != NIL || query->hasAggs || query->havingQual != NULL) &&

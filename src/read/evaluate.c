@@ -217,7 +217,7 @@ run_combined(List *compiled, const SegmentBitmap *subset, TimestampTz clock, boo
 	error = segment_attempt(run_query, &quick);
 	if (error == NULL)
 		return;
-	if (!is_of_data(error))
+	if (!is_of_data(error) || SEGMENT_MUTANT("no_retry"))
 		ReThrowError(error);
 	run(segment_compile_combine(compiled, subset, clock, flips, NULL), dest);
 }

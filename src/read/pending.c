@@ -130,7 +130,7 @@ follow_step(const SegmentStep *step, const SegmentBitmap *ids, bool last)
 
 		if (!isnull && id >= 0)
 			segment_builder_add_id(result, id);
-		everybody |= !isnull && id < 0 && !last;
+		everybody |= !isnull && id < 0 && !last && !SEGMENT_MUTANT("negative_step");
 	}
 	SPI_finish();
 	return everybody ? NULL : segment_builder_end(result);

@@ -46,6 +46,7 @@
 #include "read/read.h"
 #include "refresh/hook.h"
 #include "refresh/refresh.h"
+#include "testing.h"
 
 PGDLLEXPORT Datum segmentation_forget(PG_FUNCTION_ARGS);
 
@@ -235,7 +236,7 @@ lock_scope(Oid subject)
 			more = list_append_unique_oid(more, ((Keyed *) lfirst(lc))->source);
 		list_sort(more, list_oid_cmp);
 		foreach(lc, more)
-			(void) segment_capture_lock(lfirst_oid(lc), ExclusiveLock, true);
+			(void) segment_capture_lock(lfirst_oid(lc), SEGMENT_MUTANT("forget_unlocked") ? AccessShareLock : ExclusiveLock, true);
 		locked = list_concat(locked, more);
 	} while (more != NIL);
 	return scope;

@@ -302,7 +302,7 @@ due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 		case FULL_NOT:
 			if (!segment_bitmap_is_empty(standing->pending))
 				return segment_refresh_is_heavy(standing) ? paced : now;
-			if (standing->behind && !SEGMENT_MUTANT("stay_behind"))
+			if (standing->behind)
 				return now;
 			return Min(segment_ahead_due(standing, now), segment_deadline_next(standing->entry->id, standing->epoch.clock, GetActiveSnapshot()));
 		case FULL_FAILED:
