@@ -61,6 +61,10 @@ CREATE CAST (bytea AS segment.bitmap) WITH FUNCTION segment.bitmap(bytea);
 CREATE CAST (segment.bitmap AS bytea) WITH FUNCTION segment.to_bytea(segment.bitmap);
 CREATE CAST (bigint[] AS segment.bitmap) WITH FUNCTION segment.bitmap(bigint[]);
 CREATE CAST (segment.bitmap AS bigint[]) WITH FUNCTION segment.to_array(segment.bitmap);
+COMMENT ON CAST (bytea AS segment.bitmap) IS 'from the portable 64-bit Roaring serialisation, which is checked';
+COMMENT ON CAST (segment.bitmap AS bytea) IS 'to the portable 64-bit Roaring serialisation';
+COMMENT ON CAST (bigint[] AS segment.bitmap) IS 'the set of these ids; NULL and negative elements are errors';
+COMMENT ON CAST (segment.bitmap AS bigint[]) IS 'the ids in ascending order';
 
 -- comparison
 
@@ -157,6 +161,8 @@ CREATE OPERATOR CLASS segment.bitmap_ops DEFAULT FOR TYPE segment.bitmap USING h
     OPERATOR 1 segment.=,
     FUNCTION 1 segment.bitmap_hash(segment.bitmap),
     FUNCTION 2 segment.bitmap_hash_extended(segment.bitmap, bigint);
+COMMENT ON OPERATOR CLASS segment.bitmap_ops USING btree IS 'like their ascending lists of ids: {} < {1} < {1,2} < {1,3} < {2}';
+COMMENT ON OPERATOR CLASS segment.bitmap_ops USING hash IS 'hash of the set';
 
 -- algebra
 

@@ -1,6 +1,7 @@
 -- catalog
 -- Registered segments.  Who they are for is in the view; here is what was pinned when they were created.
 CREATE SEQUENCE segment.segment_id_seq AS integer;
+COMMENT ON SEQUENCE segment.segment_id_seq IS 'ids of segments, kept by dumps; internal';
 CREATE TABLE segment.segment (
 	id integer PRIMARY KEY,
 	view regclass NOT NULL UNIQUE,

@@ -69,6 +69,7 @@ COMMENT ON OPERATOR segment.<> (segment.definition, segment.definition) IS 'diff
 CREATE OPERATOR CLASS segment.definition_hash_ops DEFAULT FOR TYPE segment.definition USING hash AS
 	OPERATOR 1 segment.=,
 	FUNCTION 1 segment.definition_hash(segment.definition);
+COMMENT ON OPERATOR CLASS segment.definition_hash_ops USING hash IS 'hash of the text in its canonical form';
 
 CREATE FUNCTION segment.subject_table(definition segment.definition) RETURNS regclass
 	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'segmentation_subject_table';

@@ -3,6 +3,7 @@
 
 -- Shared by all segments.  Taken under the refresh lock of a subject table, so that the numbers of one segment are in the order of commits.
 CREATE SEQUENCE segment.change_seq;
+COMMENT ON SEQUENCE segment.change_seq IS 'numbers of changes in the feed; internal';
 
 -- One row per refresh and segment that changed (src/catalog/change.c).
 CREATE TABLE segment.change (

@@ -175,6 +175,18 @@ CREATE VIEW segment.status AS
 	LATERAL segment.standing(s.view) t;
 COMMENT ON VIEW segment.status IS
 	'where each segment stands: how it is read, members and age of its base, pending subjects, cost and last error of its refresh';
+COMMENT ON COLUMN segment.status.state IS 'built, building, unbuilt, failed or disabled';
+COMMENT ON COLUMN segment.status.reads IS 'what a read looks at: base and pending subjects, or everybody, and why';
+COMMENT ON COLUMN segment.status.base_size IS 'members as of the last refresh; segment.size() counts those of now';
+COMMENT ON COLUMN segment.status.pending IS 'subjects for which the base may be wrong; NULL: everybody';
+COMMENT ON COLUMN segment.status.untracked IS 'the source without sound triggers, or in the middle of a statement, because of which everybody is looked at';
+COMMENT ON COLUMN segment.status.base_age IS 'time since the clock of the base';
+COMMENT ON COLUMN segment.status.cost_ms IS 'what the last refresh took for this segment, in milliseconds';
+COMMENT ON COLUMN segment.status.evaluated IS 'subjects that the last refresh evaluated; NULL: everybody';
+COMMENT ON COLUMN segment.status.message IS 'why the last refresh failed, or what it could not do; to the owner only';
+COMMENT ON COLUMN segment.status.failures IS 'refreshes that have failed in a row';
+COMMENT ON COLUMN segment.status.retry_at IS 'when the worker tries again';
+COMMENT ON COLUMN segment.status.refresher IS 'who refreshes it, or why nobody does';
 
 CREATE VIEW segment.progress AS
 	SELECT s.view AS segment, CASE t.state WHEN 'building' THEN 'building' ELSE 'catching up' END AS phase,

@@ -2,6 +2,7 @@
 -- Nothing here is dumped: after a restore every segment is unbuilt, reads evaluate in full, and the next refresh builds it again.
 
 CREATE SEQUENCE segment.version_seq;
+COMMENT ON SEQUENCE segment.version_seq IS 'versions of bases and ids of epochs; internal';
 
 -- A snapshot and clock that bases stand for; shared by the segments that were refreshed together.
 CREATE TABLE segment.epoch (
@@ -62,12 +63,12 @@ COMMENT ON TABLE segment.chunk IS 'members of segments as of their last refresh;
 CREATE FUNCTION segment.refresh_step(subject_table regclass, budget bigint, automatic boolean DEFAULT false) RETURNS boolean
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_refresh_step';
 COMMENT ON FUNCTION segment.refresh_step(regclass, bigint, boolean) IS
-	'refresh the caller''s segments of a subject table, evaluating at most about so many subjects; true: more is left for another transaction; automatic: as the worker does, what is not to be refreshed automatically, or not yet, is left alone';
+	'refresh the caller''s segments of a subject table, evaluating at most about so many subjects (0: no limit); true: more is left for another transaction; automatic: as the worker does, what is not to be refreshed automatically, or not yet, is left alone';
 
 CREATE PROCEDURE segment.refresh_all(budget bigint DEFAULT 250000)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'segmentation_refresh_all';
 COMMENT ON PROCEDURE segment.refresh_all(bigint) IS
-	'refresh all segments of the caller, in transactions of at most about so many subjects each; in a transaction block in one';
+	'refresh all segments of the caller, in transactions of at most about so many subjects each (0: no limit, NULL: segmentation.refresh_budget); in a transaction block in one';
 
 CREATE FUNCTION segment.rebuild(segment regclass DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_rebuild';

@@ -5,3 +5,4 @@ CREATE FUNCTION segment.take_schema() RETURNS void AS 'MODULE_PATHNAME', 'segmen
 SELECT segment.take_schema();
 DROP FUNCTION segment.take_schema();
 GRANT USAGE ON SCHEMA segment TO PUBLIC;
+COMMENT ON SCHEMA segment IS 'extension segmentation: audiences, their sets of ids, and what is stored of them';

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "guc.h"
 #include "refresh/refresh.h"
 
 PGDLLEXPORT Datum segmentation_refresh_step(PG_FUNCTION_ARGS);
@@ -73,7 +74,7 @@ segmentation_refresh_all(PG_FUNCTION_ARGS)
 {
 	CallContext *call = (CallContext *) fcinfo->context;
 	bool		atomic = call == NULL || !IsA(call, CallContext) || call->atomic;
-	int64		budget = check_budget(PG_GETARG_INT64(0));
+	int64		budget = PG_ARGISNULL(0) ? segment_guc_refresh_budget : check_budget(PG_GETARG_INT64(0));
 	ListCell   *lc;
 
 	if (atomic)
