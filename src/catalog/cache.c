@@ -270,6 +270,17 @@ compiled_entry(Oid viewId)
 	return item;
 }
 
+static void
+raise_no_segment(Oid viewId)
+{
+	const char *name = get_rel_name(viewId);
+
+	ereport(ERROR,
+			errcode(name != NULL ? ERRCODE_WRONG_OBJECT_TYPE : ERRCODE_UNDEFINED_OBJECT),
+			name != NULL ? errmsg("\"%s\" is not a segment", name) : errmsg("segment with OID %u does not exist", viewId),
+			errhint("SELECT * FROM segment.segments lists the segments."));
+}
+
 const SegmentCompiled *
 segment_catalog_compiled(Oid viewId, bool missing_ok)
 {
@@ -278,13 +289,18 @@ segment_catalog_compiled(Oid viewId, bool missing_ok)
 	if (item)
 		return item->compiled;
 	if (!missing_ok)
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				get_rel_name(viewId) ?
-				errmsg("\"%s\" is not a segment", get_rel_name(viewId)) :
-				errmsg("segment with OID %u does not exist", viewId),
-				errhint("SELECT * FROM segment.segments lists the segments."));
+		raise_no_segment(viewId);
 	return NULL;
+}
+
+SegmentEntry *
+segment_catalog_require(Oid viewId)
+{
+	SegmentEntry *entry = segment_catalog_lookup(viewId);
+
+	if (entry == NULL)
+		raise_no_segment(viewId);
+	return entry;
 }
 
 typedef struct Attempt

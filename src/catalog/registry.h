@@ -47,6 +47,10 @@ extern List *segment_catalog_all(void);
  */
 extern Oid	segment_catalog_schema(bool missing_ok);
 
+/* Between a list of char * and a text[]; NULL elements are left out. */
+extern Datum segment_catalog_strings_to_array(List *strings);
+extern List *segment_catalog_array_to_strings(Datum datum);
+
 /* The owner of a relation; InvalidOid if it is gone. */
 extern Oid	segment_catalog_owner(Oid relid);
 
@@ -59,6 +63,9 @@ extern List *segment_catalog_orphans(void);
  * missing_ok, else ERRCODE_WRONG_OBJECT_TYPE when the relation is no segment.
  */
 extern const SegmentCompiled *segment_catalog_compiled(Oid viewId, bool missing_ok);
+
+/* The registration of a segment; the same error for what is none. */
+extern SegmentEntry *segment_catalog_require(Oid viewId);
 
 /*
  * The same for who looks at many segments: where it cannot be compiled (a view

@@ -84,8 +84,8 @@ segment_catalog_is_automatic(const SegmentEntry *entry)
 	return true;
 }
 
-static Datum
-strings_to_array(List *strings)
+Datum
+segment_catalog_strings_to_array(List *strings)
 {
 	Datum	   *values = palloc(Max(list_length(strings), 1) * sizeof(Datum));
 	int			n = 0;
@@ -96,8 +96,8 @@ strings_to_array(List *strings)
 	return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-static List *
-array_to_strings(Datum datum)
+List *
+segment_catalog_array_to_strings(Datum datum)
 {
 	Datum	   *values;
 	bool	   *nulls;
@@ -120,8 +120,8 @@ entry_to_tuple(Relation rel, const SegmentEntry *entry)
 	values[COLUMN_ID - 1] = Int32GetDatum(entry->id);
 	values[COLUMN_VIEW - 1] = ObjectIdGetDatum(entry->viewId);
 	values[COLUMN_ENABLED - 1] = BoolGetDatum(entry->enabled);
-	values[COLUMN_SETTINGS - 1] = strings_to_array(entry->settings);
-	values[COLUMN_OPTIONS - 1] = strings_to_array(entry->options);
+	values[COLUMN_SETTINGS - 1] = segment_catalog_strings_to_array(entry->settings);
+	values[COLUMN_OPTIONS - 1] = segment_catalog_strings_to_array(entry->options);
 	return heap_form_tuple(RelationGetDescr(rel), values, nulls);
 }
 
@@ -136,8 +136,8 @@ tuple_to_entry(Relation rel, HeapTuple tuple)
 	entry->id = DatumGetInt32(values[COLUMN_ID - 1]);
 	entry->viewId = DatumGetObjectId(values[COLUMN_VIEW - 1]);
 	entry->enabled = DatumGetBool(values[COLUMN_ENABLED - 1]);
-	entry->settings = array_to_strings(values[COLUMN_SETTINGS - 1]);
-	entry->options = array_to_strings(values[COLUMN_OPTIONS - 1]);
+	entry->settings = segment_catalog_array_to_strings(values[COLUMN_SETTINGS - 1]);
+	entry->options = segment_catalog_array_to_strings(values[COLUMN_OPTIONS - 1]);
 	return entry;
 }
 

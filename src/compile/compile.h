@@ -93,6 +93,9 @@ typedef struct SegmentCompiled
 extern SelectStmt *segment_compile_raw(int32 id, Oid subject, RangeVar *subjectName,
 									   const SegmentCondition *condition);
 
+/* What the current user's segment of this definition would be; registered nowhere. */
+extern SegmentCompiled *segment_compile_definition(const SegmentDefinitionText *definition);
+
 /*
  * Analyse a query made by segment_compile_raw (after parse analysis) or read
  * back from a view's rule; the query is used, not copied.  With a text

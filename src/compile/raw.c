@@ -154,14 +154,13 @@ static bool
 is_aggregate(FuncCall *call)
 {
 	FuncCandidateList candidate;
-	int			nargs = list_length(call->args) + list_length(call->agg_order);
 
 	if (call->over != NULL)
 		return false;
 	if (call->agg_star || call->agg_within_group)
 		return true;
-	for (candidate = segment_compat_candidates(call->funcname, call->agg_within_group ? nargs : list_length(call->args));
-		 candidate != NULL; candidate = candidate->next)
+	for (candidate = segment_compat_candidates(call->funcname, list_length(call->args)); candidate != NULL;
+		 candidate = candidate->next)
 	{
 		if (get_func_prokind(candidate->oid) == PROKIND_AGGREGATE)
 			return true;
@@ -226,17 +225,11 @@ choose_source(FuncCall *call, AggregateNames *names, List **path)
 
 	forboth(lc, names->tables, lc2, names->locations)
 	{
-		List	   *found;
+		/* an unlinked table among several is reported as such */
+		List	   *found = segment_compile_link(lfirst_oid(lc), raw->subject, raw->text, lfirst_int(lc2));
 
-		if (list_length(names->tables) > 1)
-		{
-			/* an unlinked table among several is reported as such */
-			found = segment_compile_link(lfirst_oid(lc), raw->subject, raw->text, lfirst_int(lc2));
-			if (!path_covers(lfirst_oid(lc), found, names->tables))
-				continue;
-		}
-		else
-			found = segment_compile_link(lfirst_oid(lc), raw->subject, raw->text, lfirst_int(lc2));
+		if (list_length(names->tables) > 1 && !path_covers(lfirst_oid(lc), found, names->tables))
+			continue;
 		*path = found;
 		return lfirst_oid(lc);
 	}
@@ -643,4 +636,20 @@ segment_compile_raw(int32 id, Oid subject, RangeVar *subjectName, const SegmentC
 									expr),
 						 COERCE_EXPLICIT_CALL, -1);
 	return make_select(&raw, (Node *) holds);
+}
+
+SegmentCompiled *
+segment_compile_definition(const SegmentDefinitionText *definition)
+{
+	RawStmt    *raw = makeNode(RawStmt);
+	SegmentCompiled *compiled;
+	Oid			subject;
+
+	segment_definition_push_error_text(definition->condition.text);
+	subject = RangeVarGetRelid(definition->subject, AccessShareLock, false);
+	raw->stmt = (Node *) segment_compile_raw(0, subject, definition->subject, &definition->condition);
+	compiled = segment_compile_query(parse_analyze_fixedparams(raw, definition->condition.text, NULL, 0, NULL),
+									 GetUserId(), definition->condition.text);
+	segment_definition_pop_error_text();
+	return compiled;
 }

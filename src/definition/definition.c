@@ -26,7 +26,6 @@
 #include "libpq/pqformat.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/analyze.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -284,19 +283,12 @@ segmentation_sources(PG_FUNCTION_ARGS)
 {
 	SegmentDefinitionText definition = parse_datum(PG_GETARG_DATUM(0));
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	RawStmt    *raw = makeNode(RawStmt);
 	SegmentCompiled *compiled;
 	List	   *seen = NIL;
 	ListCell   *lc;
-	Oid			subject;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	segment_definition_push_error_text(definition.condition.text);
-	subject = RangeVarGetRelid(definition.subject, AccessShareLock, false);
-	raw->stmt = (Node *) segment_compile_raw(0, subject, definition.subject, &definition.condition);
-	compiled = segment_compile_query(parse_analyze_fixedparams(raw, definition.condition.text, NULL, 0, NULL),
-									 GetUserId(), definition.condition.text);
-	segment_definition_pop_error_text();
+	compiled = segment_compile_definition(&definition);
 
 	foreach(lc, compiled->sources)
 	{

@@ -22,7 +22,6 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/analyze.h"
 #include "parser/parse_coerce.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -69,14 +68,9 @@ void
 segment_read_check(Oid viewId)
 {
 	AclResult	result = pg_class_aclcheck(viewId, GetUserId(), ACL_SELECT);
-	char	   *name = get_rel_name(viewId);
 
-	if (name == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("segment with OID %u does not exist", viewId));
 	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_VIEW, name);
+		aclcheck_error(result, OBJECT_VIEW, get_rel_name(viewId));
 }
 
 Datum
@@ -458,9 +452,7 @@ Datum
 segmentation_preview(PG_FUNCTION_ARGS)
 {
 	SegmentDefinitionText definition = segment_definition_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	Oid			subject = RangeVarGetRelid(definition.subject, AccessShareLock, false);
 	TupleDesc	desc;
-	RawStmt    *stmt = makeNode(RawStmt);
 	SegmentCompiled *compiled;
 	SegmentBitmap *results[2];
 	Datum		values[3];
@@ -473,12 +465,7 @@ segmentation_preview(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	segment_definition_push_error_text(definition.condition.text);
-	stmt->stmt = (Node *) segment_compile_raw(0, subject, definition.subject, &definition.condition);
-	compiled = segment_compile_query(parse_analyze_fixedparams(stmt, definition.condition.text, NULL, 0, NULL),
-									 GetUserId(), definition.condition.text);
-	segment_definition_pop_error_text();
-
+	compiled = segment_compile_definition(&definition);
 	segment_read_evaluate(list_make2(compiled, with_condition(compiled, makeBoolConst(true, false))),
 						  NULL, NULL, segment_read_clock(), results, NULL);
 	size = segment_bitmap_cardinality(results[0]);

@@ -53,15 +53,8 @@ PG_FUNCTION_INFO_V1(segmentation_memberships_history);
 static int32
 readable_segment(Oid viewId)
 {
-	SegmentEntry *entry;
-
 	segment_read_check(viewId);
-	entry = segment_catalog_lookup(viewId);
-	if (entry == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("\"%s\" is not a segment", get_rel_name(viewId)));
-	return entry->id;
+	return segment_catalog_require(viewId)->id;
 }
 
 /* changes(segment, after, max_rows) */

@@ -114,19 +114,7 @@ check_consumer(const char *name)
 static int32
 segment_id(Oid viewId)
 {
-	SegmentEntry *entry = segment_catalog_lookup(viewId);
-
-	if (entry == NULL)
-	{
-		if (get_rel_name(viewId) == NULL)
-			ereport(ERROR,
-					errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("segment with OID %u does not exist", viewId));
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("\"%s\" is not a segment", get_rel_name(viewId)));
-	}
-	return entry->id;
+	return segment_catalog_require(viewId)->id;
 }
 
 /* ---- create, drop ---- */

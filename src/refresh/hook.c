@@ -72,31 +72,6 @@ segment_hook_refuse(const char *what)
 
 /* ---- rows of segment.hook ---- */
 
-static Datum
-texts_to_array(List *texts)
-{
-	Datum	   *values = palloc(sizeof(Datum) * Max(list_length(texts), 1));
-	int			n = 0;
-	ListCell   *lc;
-
-	foreach(lc, texts)
-		values[n++] = CStringGetTextDatum(lfirst(lc));
-	return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-static List *
-array_to_texts(Datum array)
-{
-	Datum	   *values;
-	int			n;
-	List	   *texts = NIL;
-
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
-	for (int i = 0; i < n; i++)
-		texts = lappend(texts, TextDatumGetCString(values[i]));
-	return texts;
-}
-
 void
 segment_hook_set(int32 id, char event, Oid owner, Oid function, List *arguments)
 {
@@ -109,7 +84,7 @@ segment_hook_set(int32 id, char event, Oid owner, Oid function, List *arguments)
 	segment_query_add(&query, REGROLEOID, ObjectIdGetDatum(owner));
 	segment_query_add(&query, TEXTOID, CStringGetTextDatum(schema));
 	segment_query_add(&query, TEXTOID, CStringGetTextDatum(get_func_name(function)));
-	segment_query_add(&query, TEXTARRAYOID, texts_to_array(arguments));
+	segment_query_add(&query, TEXTARRAYOID, segment_catalog_strings_to_array(arguments));
 	segment_query_begin(&guard);
 	segment_query_run(&query,
 					  "INSERT INTO segment.hook (id, event, owner, schema, function, arguments) VALUES ($1, $2, $3, $4, $5, $6)"
@@ -144,7 +119,7 @@ make_hook(uint64 row)
 	hook->owner = DatumGetObjectId(segment_query_value(row, 3, &isnull));
 	hook->call = quote_qualified_identifier(NameStr(*DatumGetName(segment_query_value(row, 4, &isnull))),
 											NameStr(*DatumGetName(segment_query_value(row, 5, &isnull))));
-	hook->arguments = array_to_texts(segment_query_value(row, 6, &isnull));
+	hook->arguments = segment_catalog_array_to_strings(segment_query_value(row, 6, &isnull));
 	hook->failing = DatumGetBool(segment_query_value(row, 7, &isnull));
 	hook->ids = PointerGetDatum(PG_DETOAST_DATUM_COPY(segment_query_value(row, 8, &isnull)));
 	return hook;
