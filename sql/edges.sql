@@ -120,6 +120,15 @@ SELECT view, segment.members(view) FROM segment.segment WHERE view::text LIKE 'n
 DO LANGUAGE segment 'REFRESH SEGMENT ALL';
 SELECT segment, state, message FROM segment.status WHERE segment::text LIKE 'n\_%' AND (state <> 'built' OR pending > 0);
 SELECT verified, missing, extra FROM segment.verify() WHERE verified::text LIKE 'n\_%' ORDER BY verified::text;
+-- also through the view, row by row, and beside a segment that refers to it
+SELECT count(*) FROM n_nobody;
+INSERT INTO sales VALUES (6, 997, 0, 'a', '{"price": "!"}');
+BEGIN;
+SELECT count(*) FROM n_nobody JOIN customers USING (id);
+DO LANGUAGE segment $$ CREATE SEGMENT n_outer ON customers WHERE in_segment('n_nobody') AND id > 0 $$;
+SELECT count(*) FROM n_outer;
+SELECT segment.size('n_nobody'), segment.size('n_outer');
+COMMIT;
 -- what does fail in plain SQL fails here
 UPDATE sales SET customer_id = 1 WHERE id = 4;
 SELECT segment.size('n_nobody');

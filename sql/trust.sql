@@ -88,19 +88,31 @@ DROP ROLE trust_owner;
 -- whoever installs the extension: its schema is no longer his
 DROP SCHEMA segment;
 CREATE ROLE trust_installer;
+CREATE SCHEMA mine AUTHORIZATION trust_installer;
 DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO trust_installer', current_database()); END $$;
 SET ROLE trust_installer;
+\set VERBOSITY default
+CREATE SCHEMA segment;
+-- somebody may be making something in it, that cannot be seen yet
+CREATE EXTENSION segmentation;
+BEGIN;
+GRANT USAGE ON SCHEMA segment TO PUBLIC;
+CREATE EXTENSION segmentation;
+ROLLBACK;
+DROP SCHEMA segment;
+BEGIN;
 CREATE SCHEMA segment;
 CREATE TABLE segment.consumer (name text PRIMARY KEY, owner regrole, follow boolean);
-\set VERBOSITY default
 CREATE EXTENSION segmentation;
-DROP TABLE segment.consumer;
+ROLLBACK;
+BEGIN;
+CREATE SCHEMA segment;
 GRANT CREATE ON SCHEMA segment TO PUBLIC;
 CREATE EXTENSION segmentation;
+ROLLBACK;
 \set VERBOSITY terse
-REVOKE CREATE ON SCHEMA segment FROM PUBLIC;
 CREATE EXTENSION segmentation;
-ALTER SCHEMA segment RENAME TO mine;
+ALTER SCHEMA segment RENAME TO ours;
 CREATE TABLE segment.mine (id int);
 DROP TABLE segment.consumer;
 SELECT nspowner = 'trust_installer'::regrole AS mine FROM pg_namespace WHERE nspname = 'segment';
@@ -111,6 +123,9 @@ SET ROLE trust_installer;
 CREATE SCHEMA segment;
 \set VERBOSITY default
 SELECT hidden.create_consumer('x');
+CREATE TABLE mine.t (id int, n int);
+ALTER TABLE mine.t RENAME COLUMN n TO m;
+DROP TABLE mine.t;
 \set VERBOSITY terse
 DROP SCHEMA segment;
 RESET ROLE;
@@ -119,5 +134,6 @@ SET ROLE trust_installer;
 DROP EXTENSION segmentation CASCADE;
 RESET ROLE;
 DROP SCHEMA segment;
+DROP SCHEMA mine;
 DROP OWNED BY trust_installer;
 DROP ROLE trust_installer;

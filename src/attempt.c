@@ -35,6 +35,31 @@ concerns_all(const ErrorData *error)
 	}
 }
 
+bool
+segment_attempt_is_passing(const ErrorData *error)
+{
+	/* what users' code raises by itself is no such thing */
+	if (error->filename != NULL && strcmp(error->filename, "pl_exec.c") == 0)
+		return false;
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			return true;
+		default:
+			break;
+	}
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
 ErrorData *
 segment_attempt(void (*what) (void *arg), void *arg)
 {

@@ -23,6 +23,9 @@
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/relcache.h"
+#if PG_VERSION_NUM >= 170000
+#include "utils/jsonpath.h"
+#endif
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
 #include "varatt.h"				/* part of postgres.h before */
@@ -131,6 +134,21 @@ segment_compat_is_json_value(Node *node)
 {
 #if PG_VERSION_NUM >= 170000
 	return IsA(node, JsonExpr);
+#else
+	return false;
+#endif
+}
+
+/* Does an SQL/JSON expression ask a path that depends on the zone, and so on the offset of today? */
+static inline bool
+segment_compat_is_json_of_zone(Node *node)
+{
+#if PG_VERSION_NUM >= 170000
+	JsonExpr   *expr = (JsonExpr *) node;
+
+	return IsA(node, JsonExpr) && (!IsA(expr->path_spec, Const) ||
+								   jspIsMutable(DatumGetJsonPathP(((Const *) expr->path_spec)->constvalue),
+												expr->passing_names, expr->passing_values));
 #else
 	return false;
 #endif

@@ -497,7 +497,11 @@ segment_capture_lock(Oid relid, LOCKMODE mode, bool wait)
 	LOCKTAG		tag;
 
 	set_capture_tag(&tag, relid);
-	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+	if (LockAcquire(&tag, mode, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	/* who had it may have changed the triggers */
+	AcceptInvalidationMessages();
+	return true;
 }
 
 void

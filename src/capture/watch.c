@@ -9,8 +9,9 @@
  * the moment at which writes can escape, every reader that sees the command
  * evaluates in full, until a later refresh has read the source under a sound set.
  *
- * It only looks at the parse tree and pg_trigger.  It raises nothing, takes
- * no lock on tables, and costs a table without our triggers one catalogue lookup.
+ * It only looks at the parse tree and pg_trigger, and writes invalidations, and
+ * links that follow the name of a column.  It raises nothing, takes no lock on
+ * tables, and costs a table without our triggers one catalogue lookup.
  *
  *-------------------------------------------------------------------------
  */
@@ -169,9 +170,12 @@ static void
 watch_rename(const RenameStmt *statement)
 {
 	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	ListCell   *lc;
 
-	if (OidIsValid(relid) && !SEGMENT_MUTANT("stale_link"))
-		segment_catalog_rename_link_column(relid, statement->subname, statement->newname);
+	if (!OidIsValid(relid) || SEGMENT_MUTANT("stale_link"))
+		return;
+	foreach(lc, statement->relation->inh ? find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid))
+		segment_catalog_rename_link_column(lfirst_oid(lc), statement->subname, statement->newname);
 }
 
 /* A new trigger is no concern of ours unless it replaces one, or runs our function. */
@@ -217,6 +221,9 @@ segmentation_watch_ddl(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("function \"segment.watch_ddl\" was not called by an event trigger"));
 
+	/* then reads and refreshes say so */
+	if (!segment_catalog_is_safe())
+		PG_RETURN_NULL();
 	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
 	if (IsA(statement, AlterTableStmt))
 		watch_alter((AlterTableStmt *) statement);

@@ -51,6 +51,9 @@ extern Oid	segment_catalog_schema(bool missing_ok);
 extern Datum segment_catalog_strings_to_array(List *strings);
 extern List *segment_catalog_array_to_strings(Datum datum);
 
+/* Is the schema there, and in the right hands?  For who may raise nothing. */
+extern bool segment_catalog_is_safe(void);
+
 /* The owner of a relation; InvalidOid if it is gone. */
 extern Oid	segment_catalog_owner(Oid relid);
 

@@ -7,7 +7,9 @@
  * schema, and uses with all rights (query.c) or without asking for any.  So
  * nobody but a superuser may own the schema or make something in it.
  * CREATE EXTENSION makes it as whoever calls, and takes one that is there as it
- * is; therefore the script takes it over first.
+ * is; therefore the script takes it over first.  It does not take one that
+ * anybody else has had before this transaction: something may be being made in it
+ * that cannot be seen yet.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +18,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
@@ -32,6 +35,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "catalog/table.h"
@@ -40,21 +44,43 @@ PGDLLEXPORT Datum segmentation_take_schema(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(segmentation_take_schema);
 
+static Oid
+schema_owner(Oid schema)
+{
+	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+static bool
+is_superusers(Oid schema)
+{
+	return superuser_arg(schema_owner(schema));
+}
+
+bool
+segment_catalog_is_safe(void)
+{
+	Oid			schema = get_namespace_oid("segment", true);
+
+	return OidIsValid(schema) && is_superusers(schema);
+}
+
 Oid
 segment_catalog_schema(bool missing_ok)
 {
 	Oid			schema = get_namespace_oid("segment", missing_ok);
-	HeapTuple	tuple = OidIsValid(schema) ? SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema)) : NULL;
-	Oid			owner;
 
-	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
-	ReleaseSysCache(tuple);
-	if (!superuser_arg(owner))
+	if (OidIsValid(schema) && !is_superusers(schema))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("schema \"segment\" belongs to \"%s\", who is no superuser", GetUserNameFromId(owner, false)),
+				errmsg("schema \"segment\" belongs to \"%s\", who is no superuser", GetUserNameFromId(schema_owner(schema), false)),
 				errdetail("What lies in it is used with the rights of a superuser."),
 				errhint("Let a superuser run ALTER SCHEMA segment OWNER TO CURRENT_USER."));
 	return schema;
@@ -72,6 +98,36 @@ segment_catalog_owner(Oid relid)
 		ReleaseSysCache(tuple);
 	}
 	return owner;
+}
+
+/* Has this schema been there before the transaction?  Also if it was changed since. */
+static bool
+is_older(Oid schema)
+{
+	Relation	catalog = table_open(NamespaceRelationId, AccessShareLock);
+	bool		older = false;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_namespace_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(schema));
+	scan = systable_beginscan(catalog, InvalidOid, false, SnapshotAny, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		older |= !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return older;
+}
+
+/* ERROR if a user has had the schema in his hands. */
+static void
+check_is_fresh(Oid schema)
+{
+	if (!is_superusers(schema) && is_older(schema))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("schema \"segment\" exists already and belongs to no superuser"),
+				errhint("Drop it: CREATE EXTENSION makes the schema."));
 }
 
 /* ERROR if anything but this extension and this function depends on the schema: objects in it, or default privileges. */
@@ -128,6 +184,7 @@ segmentation_take_schema(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_namespace_oid("segment", false);
 
+	check_is_fresh(schema);
 	check_is_empty(schema, fcinfo->flinfo->fn_oid);
 	check_is_private(schema);
 	AlterSchemaOwner_oid(schema, GetUserId());

@@ -190,6 +190,10 @@ const char *
 segment_compile_hidden_clock(Node *node)
 {
 	const char *text = "Text that is made a date or time when the condition runs may be 'now' or 'today'.";
+	const char *offset = "A time with time zone gets the offset that the zone has on that day.";
+
+	if (segment_compat_is_json_of_zone(node))
+		return offset;
 
 	switch (nodeTag(node))
 	{
@@ -200,7 +204,7 @@ segment_compile_hidden_clock(Node *node)
 				FuncExpr   *call = (FuncExpr *) node;
 
 				if (is_of_todays_offset(call) || is_jsonpath_with_zone(call->funcid))
-					return "A time with time zone gets the offset that the zone has on that day.";
+					return offset;
 				if (is_input_function(call->funcid))
 					return text;
 				if (call->funcresulttype != RECORDOID && type_is_rowtype(call->funcresulttype) && is_of_json(node))

@@ -181,25 +181,11 @@ run_query(void *arg)
 	run(this->query, this->dest);
 }
 
-/* Errors of expressions, which their values decide. */
-static bool
-is_of_data(const ErrorData *error)
-{
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_DATA_EXCEPTION:
-		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
-		case ERRCODE_PLPGSQL_ERROR:
-			return true;
-		default:
-			return false;
-	}
-}
-
 /*
  * The quick query looks at rows that plain SQL may leave alone.  When it fails on
- * one, the conditions are evaluated as they stand, which is slow, and right: what
- * fails then would fail in plain SQL.
+ * one, the condition is evaluated as it stands, which is slow, and right: what
+ * fails then would fail in plain SQL.  Of several conditions only one is to blame,
+ * which the caller finds by asking for each.
  */
 static void
 run_combined(List *compiled, const SegmentBitmap *subset, TimestampTz clock, bool flips, DestReceiver *dest)
@@ -209,7 +195,7 @@ run_combined(List *compiled, const SegmentBitmap *subset, TimestampTz clock, boo
 	ErrorData  *error;
 
 	/* there are no subtransactions in parallel mode */
-	if (!reshaped || IsInParallelMode())
+	if (!reshaped || list_length(compiled) > 1 || IsInParallelMode())
 	{
 		run(quick.query, dest);
 		return;
@@ -217,7 +203,7 @@ run_combined(List *compiled, const SegmentBitmap *subset, TimestampTz clock, boo
 	error = segment_attempt(run_query, &quick);
 	if (error == NULL)
 		return;
-	if (!is_of_data(error) || SEGMENT_MUTANT("no_retry"))
+	if (segment_attempt_is_passing(error) || SEGMENT_MUTANT("no_retry"))
 		ReThrowError(error);
 	run(segment_compile_combine(compiled, subset, clock, flips, NULL), dest);
 }

@@ -171,8 +171,10 @@ look_up(void *arg)
 }
 
 void
-segment_read_left_out(Oid viewId, const ErrorData *error)
+segment_read_left_out(Oid viewId, ErrorData *error)
 {
+	if (segment_attempt_is_passing(error))
+		ReThrowError(error);
 	ereport(WARNING,
 			errmsg("segment \"%s\" is left out, as its condition fails", get_rel_name(viewId)),
 			segment_compat_owns(viewId, GetUserId()) ? errdetail("%s", error->message) : 0);
@@ -454,7 +456,8 @@ segmentation_preview(PG_FUNCTION_ARGS)
 	SegmentDefinitionText definition = segment_definition_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	TupleDesc	desc;
 	SegmentCompiled *compiled;
-	SegmentBitmap *results[2];
+	SegmentBitmap *members;
+	SegmentBitmap *everybody;
 	Datum		values[3];
 	bool		nulls[3] = {false};
 	Datum		ids[PREVIEW_IDS];
@@ -466,11 +469,12 @@ segmentation_preview(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	compiled = segment_compile_definition(&definition);
-	segment_read_evaluate(list_make2(compiled, with_condition(compiled, makeBoolConst(true, false))),
-						  NULL, NULL, segment_read_clock(), results, NULL);
-	size = segment_bitmap_cardinality(results[0]);
-	all = segment_bitmap_cardinality(results[1]);
-	list = segment_bitmap_ids(results[0], &n);
+	segment_read_evaluate(list_make1(compiled), NULL, NULL, segment_read_clock(), &members, NULL);
+	segment_read_evaluate(list_make1(with_condition(compiled, makeBoolConst(true, false))),
+						  NULL, NULL, segment_read_clock(), &everybody, NULL);
+	size = segment_bitmap_cardinality(members);
+	all = segment_bitmap_cardinality(everybody);
+	list = segment_bitmap_ids(members, &n);
 	n = Min(n, PREVIEW_IDS);
 	for (size_t i = 0; i < n; i++)
 		ids[i] = Int64GetDatum(list[i]);
@@ -494,6 +498,8 @@ segmentation_describe(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		nulls[2] = {false};
 
+	if (error != NULL && segment_attempt_is_passing(error))
+		ReThrowError(error);
 	if (compiled == NULL)
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -505,11 +511,28 @@ segmentation_describe(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
+typedef struct Standing
+{
+	Oid			viewId;
+	SegmentStanding *standing;	/* NULL: no segment */
+} Standing;
+
+static void
+find_standing(void *arg)
+{
+	Standing   *this = arg;
+
+	if (segment_catalog_compiled(this->viewId, true) != NULL)
+		this->standing = segment_read_standing(this->viewId);
+}
+
 /* One row of segment.status; NULL for a segment that the caller may not read. */
 Datum
 segmentation_standing(PG_FUNCTION_ARGS)
 {
-	Oid			viewId = PG_GETARG_OID(0);
+	Standing	this = {.viewId = PG_GETARG_OID(0)};
+	Oid			viewId = this.viewId;
+	bool		owns;
 	SegmentStanding *standing;
 	ErrorData  *error;
 	TupleDesc	desc;
@@ -518,22 +541,29 @@ segmentation_standing(PG_FUNCTION_ARGS)
 	const char *state;
 	const char *reason;
 
-	if (!OidIsValid(viewId) || pg_class_aclcheck(viewId, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
-		(segment_catalog_try_compiled(viewId, &error) == NULL && error == NULL))
+	if (!OidIsValid(viewId) || pg_class_aclcheck(viewId, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		PG_RETURN_NULL();
+	error = segment_attempt(find_standing, &this);
+	standing = this.standing;
+	if (error == NULL && standing == NULL)
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	/* a message may quote a row */
+	owns = segment_compat_owns(viewId, GetUserId());
 	if (error != NULL)
 	{
 		/* it cannot be read, and nothing else is known of it */
+		if (segment_attempt_is_passing(error))
+			ReThrowError(error);
 		memset(nulls, true, sizeof(nulls));
-		nulls[0] = nulls[8] = false;
+		nulls[0] = false;
 		values[0] = CStringGetTextDatum("failed");
+		nulls[8] = !owns;
 		values[8] = CStringGetTextDatum(error->message);
 		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 	}
 
-	standing = segment_read_standing(viewId);
 	state = !standing->hasState || standing->state.fingerprint != standing->fingerprint ? "unbuilt" :
 		standing->state.status == SEGMENT_BUILT ? "built" :
 		standing->state.status == SEGMENT_BUILDING ? "building" :
@@ -552,8 +582,7 @@ segmentation_standing(PG_FUNCTION_ARGS)
 		values[6] = Float8GetDatum(standing->state.cost);
 		values[7] = Int64GetDatum(standing->state.evaluated);
 		nulls[7] = standing->state.evaluated < 0;
-		/* it may quote a row */
-		nulls[8] = standing->state.message == NULL || !segment_compat_owns(viewId, GetUserId());
+		nulls[8] = standing->state.message == NULL || !owns;
 		values[8] = nulls[8] ? (Datum) 0 : CStringGetTextDatum(standing->state.message);
 		nulls[9] = nulls[10] = nulls[11] = standing->state.rest == (Datum) 0;
 		if (!nulls[9])

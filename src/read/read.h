@@ -74,8 +74,8 @@ extern SegmentStanding *segment_read_standing(Oid viewId);
  */
 extern SegmentBitmap *segment_read_written(const SegmentStanding *standing);
 
-/* WARNING: who looks at many segments does without this one.  Why is for its owner only. */
-extern void segment_read_left_out(Oid viewId, const ErrorData *error);
+/* WARNING: who looks at many segments does without this one.  Why is for its owner only.  A passing error is raised again. */
+extern void segment_read_left_out(Oid viewId, ErrorData *error);
 
 /* Wake the worker, if what a read has found is worth a refresh. */
 extern void segment_read_nudge(const SegmentStanding *standing);

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "attempt.h"
 #include "bitmap/bitmap.h"
 #include "catalog/registry.h"
 #include "compat.h"
@@ -39,7 +40,7 @@ verify(Oid viewId, ReturnSetInfo *rsinfo)
 	nulls[4] = standing->full == FULL_NOT;
 	if (standing->full == FULL_NOT)
 	{
-		const SegmentBitmap *members = segment_read_members(viewId);
+		SegmentBitmap *members = segment_bitmap_copy(segment_read_members(viewId));
 		SegmentBitmap *truth;
 		SegmentBitmap *wrong;
 		int64		common;
@@ -55,6 +56,21 @@ verify(Oid viewId, ReturnSetInfo *rsinfo)
 	else
 		values[4] = CStringGetTextDatum(segment_read_full_reason(standing->full));
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+typedef struct Verification
+{
+	Oid			viewId;
+	ReturnSetInfo *rsinfo;
+} Verification;
+
+static void
+try_verify(void *arg)
+{
+	Verification *this = arg;
+
+	if (segment_catalog_compiled(this->viewId, true) != NULL)
+		verify(this->viewId, this->rsinfo);
 }
 
 /* verify(segment regclass): NULL verifies all that the caller owns */
@@ -78,16 +94,15 @@ segmentation_verify(PG_FUNCTION_ARGS)
 	}
 	foreach(lc, segment_catalog_all())
 	{
-		Oid			viewId = ((SegmentEntry *) lfirst(lc))->viewId;
+		Verification this = {((SegmentEntry *) lfirst(lc))->viewId, rsinfo};
 		ErrorData  *error;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!segment_compat_owns(viewId, GetUserId()))
+		if (!segment_compat_owns(this.viewId, GetUserId()))
 			continue;
-		if (segment_catalog_try_compiled(viewId, &error) != NULL)
-			verify(viewId, rsinfo);
-		else if (error != NULL)
-			segment_read_left_out(viewId, error);
+		error = segment_attempt(try_verify, &this);
+		if (error != NULL)
+			segment_read_left_out(this.viewId, error);
 	}
 	return (Datum) 0;
 }

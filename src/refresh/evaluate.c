@@ -66,21 +66,6 @@ same_group(const SegmentWork *a, const SegmentWork *b)
 		segment_ahead_same_settings(a->standing->entry, b->standing->entry);
 }
 
-/* Not a failure of the segment?  Unless its code has raised it by itself. */
-static bool
-is_passing(const ErrorData *error)
-{
-	switch (error->sqlerrcode)
-	{
-		case ERRCODE_T_R_DEADLOCK_DETECTED:
-		case ERRCODE_LOCK_NOT_AVAILABLE:
-		case ERRCODE_OUT_OF_MEMORY:
-			return error->filename == NULL || strcmp(error->filename, "pl_exec.c") != 0;
-		default:
-			return false;
-	}
-}
-
 bool
 segment_refresh_try(void (*what) (void *arg), void *arg, char **message)
 {
@@ -88,7 +73,8 @@ segment_refresh_try(void (*what) (void *arg), void *arg, char **message)
 
 	if (error == NULL)
 		return true;
-	if (is_passing(error))
+	/* not a failure of the segment */
+	if (segment_attempt_is_passing(error))
 		ReThrowError(error);
 	*message = pstrdup(error->message);
 	FreeErrorData(error);

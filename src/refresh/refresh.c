@@ -176,7 +176,7 @@ find_standing(void *arg)
 
 /* A segment of which nothing can be known: something that it refers to cannot be compiled, an interval leads out of range. */
 static void
-give_up(SegmentWork *item, const char *message, const SegmentRound *round, TimestampTz clock)
+give_up(SegmentWork *item, const char *message)
 {
 	SegmentStanding *standing = palloc0(sizeof(SegmentStanding));
 
@@ -184,19 +184,14 @@ give_up(SegmentWork *item, const char *message, const SegmentRound *round, Times
 	standing->entry = segment_catalog_lookup(item->viewId);
 	standing->fingerprint = standing->compiled->fingerprint;
 	standing->hasState = segment_state_get(standing->entry->id, GetActiveSnapshot(), &standing->state);
-	if (round->automatic && standing->hasState && standing->state.status == SEGMENT_FAILED &&
-		standing->state.retryAt > GetCurrentTimestamp())
-		return;
 	item->standing = standing;
 	item->failure = pstrdup(message);
-	store_failed(item, clock);
 }
 
-/* Where each segment stands under the snapshot; those of which that is known. */
-static List *
-find_standings(List *items, const SegmentRound *round, TimestampTz clock)
+/* Where each segment stands under the snapshot. */
+static void
+find_standings(List *items)
 {
-	List	   *known = NIL;
 	ListCell   *lc;
 
 	foreach(lc, items)
@@ -206,13 +201,29 @@ find_standings(List *items, const SegmentRound *round, TimestampTz clock)
 
 		CHECK_FOR_INTERRUPTS();
 		if (!segment_refresh_try(find_standing, item, &message))
-		{
-			give_up(item, message, round, clock);
-			continue;
-		}
-		if (!item->tracked && item->standing->full != FULL_IN_FLIGHT)
+			give_up(item, message);
+		else if (!item->tracked && item->standing->full != FULL_IN_FLIGHT)
 			item->standing->full = FULL_UNTRACKED;
-		known = lappend(known, item);
+	}
+}
+
+/* Those of which that is known; the others are marked as failed, unless they are, and their time has not come. */
+static List *
+take_known(List *items, const SegmentRound *round, TimestampTz clock)
+{
+	List	   *known = NIL;
+	ListCell   *lc;
+
+	foreach(lc, items)
+	{
+		SegmentWork *item = lfirst(lc);
+		const SegmentState *state = &item->standing->state;
+
+		if (item->failure == NULL)
+			known = lappend(known, item);
+		else if (!round->automatic || !item->standing->hasState || state->status != SEGMENT_FAILED ||
+				 state->retryAt <= GetCurrentTimestamp())
+			store_failed(item, clock);
 	}
 	return known;
 }
@@ -433,8 +444,9 @@ move_forward(List *items, const SegmentRound *round, TimestampTz clock)
 	SegmentWindow window;
 	ListCell   *lc;
 
-	items = find_standings(items, round, clock);
+	find_standings(items);
 	check_snapshot(items);
+	items = take_known(items, round, clock);
 	items = set_aside(items, round, clock);
 	load_bases(items);
 	window = segment_refresh_divide(items, round->subject, round->budget, clock);

@@ -158,14 +158,23 @@ rounds_of(List *viewIds)
 	return rounds;
 }
 
-/* A segment compiled, NULL if it cannot be: that is no concern of the other segments. */
+/*
+ * A segment compiled, NULL if it cannot be: that is no concern of the other
+ * segments.  *blocked, if not NULL: what keeps it from being is passing.
+ */
 static const SegmentCompiled *
-try_compile(Oid viewId, bool automatic)
+try_compile(Oid viewId, bool automatic, bool *blocked)
 {
 	ErrorData  *error;
 	const SegmentCompiled *compiled = segment_catalog_try_compiled(viewId, &error);
 
-	if (error != NULL)
+	if (error != NULL && segment_attempt_is_passing(error))
+	{
+		if (blocked == NULL)
+			ReThrowError(error);
+		*blocked = true;
+	}
+	else if (error != NULL)
 		ereport(automatic ? DEBUG1 : WARNING,
 				errmsg("segment \"%s\" is left out", get_rel_name(viewId)),
 				errdetail("%s", error->message));
@@ -175,10 +184,11 @@ try_compile(Oid viewId, bool automatic)
 /*
  * Every segment that the caller owns, of one subject table or (InvalidOid) of
  * all; with automatic, only those that the worker is to refresh.  With lock,
- * their views are locked.
+ * their views are locked.  *blocked, if not NULL: one was left out for a passing
+ * reason.
  */
 static List *
-rounds_of_all(Oid subject, bool automatic, bool lock)
+rounds_of_all(Oid subject, bool automatic, bool lock, bool *blocked)
 {
 	List	   *rounds = NIL;
 	ListCell   *lc;
@@ -193,13 +203,13 @@ rounds_of_all(Oid subject, bool automatic, bool lock)
 		if (OidIsValid(subject))
 		{
 			/* no lock on segments of other tables, which nothing is done with */
-			compiled = try_compile(entry->viewId, automatic);
+			compiled = try_compile(entry->viewId, automatic, blocked);
 			if (compiled == NULL || compiled->subject != subject)
 				continue;
 		}
 		if (lock && !lock_view(entry->viewId))
 			continue;
-		compiled = try_compile(entry->viewId, automatic);
+		compiled = try_compile(entry->viewId, automatic, blocked);
 		if (compiled != NULL && (!OidIsValid(subject) || compiled->subject == subject))
 			rounds = add_to_rounds(rounds, compiled->subject, entry->viewId);
 	}
@@ -232,7 +242,7 @@ refresh_segments(List *viewIds, bool rebuild)
 	ListCell   *lc;
 
 	check_allowed();
-	rounds = viewIds != NIL ? rounds_of(viewIds) : rounds_of_all(InvalidOid, false, true);
+	rounds = viewIds != NIL ? rounds_of(viewIds) : rounds_of_all(InvalidOid, false, true, NULL);
 	list_sort(rounds, compare_rounds);
 	foreach(lc, rounds)
 	{
@@ -264,7 +274,7 @@ segment_refresh_step(Oid subject, int64 budget, bool automatic)
 	ListCell   *lc;
 
 	check_allowed();
-	rounds = rounds_of_all(subject, automatic, true);
+	rounds = rounds_of_all(subject, automatic, true, NULL);
 	foreach(lc, rounds)
 	{
 		SegmentRound *round = lfirst(lc);
@@ -283,7 +293,7 @@ segment_refresh_subjects(void)
 	List	   *subjects = NIL;
 	ListCell   *lc;
 
-	foreach(lc, rounds_of_all(InvalidOid, false, false))
+	foreach(lc, rounds_of_all(InvalidOid, false, false, NULL))
 		subjects = lappend_oid(subjects, ((SegmentRound *) lfirst(lc))->subject);
 	list_sort(subjects, list_oid_cmp);
 	return subjects;
@@ -403,10 +413,11 @@ segment_refresh_due(TimestampTz *next)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	List	   *subjects = NIL;
+	bool		blocked = false;
 	ListCell   *lc;
 
 	*next = DT_NOEND;
-	foreach(lc, rounds_of_all(InvalidOid, true, false))
+	foreach(lc, rounds_of_all(InvalidOid, true, false, &blocked))
 	{
 		const SegmentRound *round = lfirst(lc);
 		TimestampTz due = round_due_at(round, now);
@@ -416,6 +427,8 @@ segment_refresh_due(TimestampTz *next)
 		else
 			*next = Min(*next, due);
 	}
+	if (blocked)
+		*next = Min(*next, now + USECS_PER_SEC);
 	return subjects;
 }
 

@@ -515,14 +515,16 @@ segment_statement_alter_options(SegmentStatement *statement, Oid viewId)
 	List	   *settings = NIL;
 	int			level = NewGUCNestLevel();
 	bool		timezone = false;
-	SegmentCompiled compiled = *segment_catalog_compiled(viewId, false);
+	bool		bound = false;
 	ListCell   *lc;
 
 	entry->options = segment_statement_merge_options(statement->text, entry->options, statement->options);
 	segment_statement_apply_options(entry->options);
 	foreach(lc, statement->options)
-		if (strcmp(((SegmentOption *) lfirst(lc))->name, "timezone") == 0)
-		timezone = true;
+	{
+		timezone |= strcmp(((SegmentOption *) lfirst(lc))->name, "timezone") == 0;
+		bound |= strcmp(((SegmentOption *) lfirst(lc))->name, "max_staleness") == 0;
+	}
 	foreach(lc, entry->settings)
 	{
 		char	   *setting = lfirst(lc);
@@ -533,8 +535,12 @@ segment_statement_alter_options(SegmentStatement *statement, Oid viewId)
 	}
 	entry->settings = settings;
 	/* lenient: another condition is on its way */
-	if (!statement->lenient)
+	if (bound && !statement->lenient)
+	{
+		SegmentCompiled compiled = *segment_catalog_compiled(viewId, false);
+
 		check_clock(&compiled, entry->options, statement->text);
+	}
 	AtEOXact_GUC(true, level);
 	segment_catalog_update(entry);
 }

@@ -41,6 +41,12 @@ segmentation_sweep(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("function segment.sweep() is an event trigger function"));
+	if (!segment_catalog_is_safe())
+	{
+		ereport(WARNING,
+				errmsg("segments that were dropped are not cleaned up behind, as schema \"segment\" belongs to no superuser"));
+		PG_RETURN_NULL();
+	}
 	segment_catalog_forget_links();
 	gone = segment_catalog_orphans();
 	foreach(lc, gone)

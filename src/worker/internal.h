@@ -54,6 +54,7 @@ typedef struct SegmentWorkerLook
 	SegmentVerdict verdict;
 	const char *reason;			/* of a verdict to leave */
 	bool		failed;			/* an error: nothing below is known */
+	bool		blocked;		/* it was a lock of somebody else */
 	bool		intact;			/* no wait that may have swallowed a ring */
 	List	   *due;			/* subject tables (Oid), in the worker's
 								 * context */

@@ -159,13 +159,17 @@ look(void *arg)
 void
 segment_worker_look(SegmentWorkerLook *result)
 {
+	SegmentOutcome outcome;
+
 	list_free(result->due);
 	memset(result, 0, sizeof(SegmentWorkerLook));
 	result->next = DT_NOEND;
 
 	MyLatch->maybe_sleeping = true;
 	pg_memory_barrier();
-	result->failed = segment_worker_run("looking for segments to refresh", look, result) != OUTCOME_DONE;
+	outcome = segment_worker_run("looking for segments to refresh", look, result);
+	result->failed = outcome != OUTCOME_DONE;
+	result->blocked = outcome == OUTCOME_BLOCKED;
 	result->intact = MyLatch->maybe_sleeping;
 	MyLatch->maybe_sleeping = false;
 }

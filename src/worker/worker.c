@@ -180,7 +180,7 @@ serve(const SegmentWorkerOrder *order)
 			ResetLatch(MyLatch);
 		if (look.failed)
 		{
-			delay = delay == 0 ? FIRST_DELAY_MS : Min(delay * 2, MAX_DELAY_MS);
+			delay = delay == 0 || look.blocked ? FIRST_DELAY_MS : Min(delay * 2, MAX_DELAY_MS);
 			segment_worker_pause(delay);
 			continue;
 		}

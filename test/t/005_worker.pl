@@ -429,6 +429,7 @@ wait_for('remains', "SELECT count(*) < 1000 FROM segment.invalidation", 'the inv
 my $locker = sleeping('remains', "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(3); LOCK TABLE customers IN ACCESS EXCLUSIVE MODE");
 sql('remains', "INSERT INTO accounts VALUES (1, 'pro')");
 wait_for('remains', size_is('pro', 1), 'beside a lock on one source the other table is refreshed');
+is(sql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), '1', 'while the lock is held');
 ok($locker->finish, 'its own second lock is no deadlock');
 sql('remains', "INSERT INTO orders (customer_id, amount) VALUES (20, 1), (20, 1)");
 wait_for('remains', size_is('vip', 10), 'and the first one afterwards');
