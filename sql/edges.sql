@@ -138,9 +138,7 @@ DO LANGUAGE segment $$ CREATE SEGMENT o_parts ON customers WHERE id <> 2 AND 100
 SELECT part, depth, value, result FROM segment.explain('o_parts', 2);
 
 -- totals are rows of their own; what reads a WITH query beside the clock; the last hour of a day
-\set VERBOSITY default
 DO LANGUAGE segment $$ CREATE SEGMENT p_total ON customers WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = customers.id GROUP BY ROLLUP (o.placed_at) HAVING o.placed_at < now() - interval '30 days') $$;
-\set VERBOSITY terse
 DO LANGUAGE segment $$
 	CREATE SEGMENT p_with ON customers WHERE EXISTS (WITH w AS (SELECT * FROM orders) SELECT FROM (SELECT * FROM w WHERE w.placed_at > now() - interval '30 days') r WHERE r.customer_id = customers.id);
 $$;
@@ -166,7 +164,35 @@ ALTER TEXT SEARCH CONFIGURATION my ALTER MAPPING FOR asciiword WITH simple;
 CREATE OR REPLACE FUNCTION lim() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 100';
 SELECT view, segment.members(view) FROM segment.segment WHERE view::text LIKE 'q\_%' ORDER BY id;
 
+-- the row of a table as the type of a column
+CREATE TABLE place (street text, zip text);
+CREATE TABLE visitors (id int PRIMARY KEY, at place);
+INSERT INTO visitors VALUES (1, ROW('a', 'b'));
+DO LANGUAGE segment $$ CREATE SEGMENT r_place ON visitors WHERE at IS NOT NULL $$;
+DO LANGUAGE segment 'REFRESH SEGMENT ALL';
+SELECT segment.members('r_place');
+ALTER TABLE place ADD COLUMN country text;
+SELECT segment.members('r_place');
+
+-- amid a statement that is not known to us, and in a cursor that outlives one
+CREATE FUNCTION look() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN segment.size('n_filter'); END $$;
+CREATE FUNCTION plain_look() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN count(*) FROM customers WHERE (SELECT sum(qty) FILTER (WHERE kind IN ('a', 'b', 'c', 'd', 'e', 'f') AND 100 / qty > 2) FROM sales WHERE customer_id = customers.id) > 3; END $$;
+INSERT INTO customers (id) SELECT i FROM generate_series(11, 13) i;
+BEGIN;
+ALTER TABLE sales DISABLE TRIGGER USER;
+INSERT INTO sales SELECT 100 + i, i, 10, 'a' FROM generate_series(11, 13) i RETURNING look(), plain_look();
+ROLLBACK;
+
+-- of the row about to be written the condition is asked, not the membership of its id
+CREATE TABLE tagged (id int PRIMARY KEY, tag text);
+INSERT INTO tagged VALUES (1, 'x');
+DO LANGUAGE segment $$ CREATE SEGMENT t_tagged ON tagged WHERE tag = 'y' $$;
+SELECT id AS tagged FROM segment.segment WHERE view = 't_tagged'::regclass \gset
+INSERT INTO tagged VALUES (1, 'y') ON CONFLICT (id) DO UPDATE SET tag = 'z' WHERE segment.holds(:tagged, excluded.id, excluded.tag = 'y') RETURNING *;
+
 DROP EXTENSION segmentation CASCADE;
+DROP FUNCTION look, plain_look;
+DROP TABLE visitors, place, tagged;
 DROP TABLE customers, orders, promos, items, brands, products, bought, part, parted, sales, members;
 DROP AGGREGATE my_sum(int);
 DROP FUNCTION add_n(int, int);

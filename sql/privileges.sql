@@ -28,6 +28,33 @@ $$;
 SELECT segment.members('german'), segment.members('buyers');
 SELECT segment, owner, definition FROM segment.segments ORDER BY segment::text;
 
+-- ---- holds() by hand, by somebody with no right to anything but a view of the ids ----
+
+CREATE VIEW directory AS SELECT id, name FROM customers;
+GRANT SELECT ON directory TO regress_segment_other;
+SELECT id AS buyers FROM segment.segment WHERE view = 'buyers'::regclass \gset
+SET ROLE regress_segment_other;
+SELECT d.id FROM shop.directory d WHERE segment.holds(:buyers, d.id, (SELECT sum(orders.amount) AS sum FROM shop.orders WHERE orders.customer_id = d.id) > 500);
+SET ROLE regress_segment_shop;
+-- where the planner shows another query than that of the call
+DO $$ BEGIN
+	SET LOCAL from_collapse_limit = 1;
+	EXECUTE format('EXPLAIN SELECT EXISTS (SELECT FROM %s, shop.customers x WHERE x.id = o.id AND segment.holds(1, x.id, x.country = ''DE'')) FROM (VALUES (1), (2)) o (id)',
+		(SELECT string_agg('pg_class a' || i, ', ') FROM generate_series(1, 40) i));
+END $$;
+-- explain() shows nothing of rows that row security hides from the caller
+ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON orders, customers, buyers TO regress_segment_other;
+SET ROLE regress_segment_other;
+SELECT part, value, result FROM segment.explain('shop.buyers', 1);
+SET ROLE regress_segment_shop;
+ALTER TABLE orders DISABLE ROW LEVEL SECURITY;
+SET ROLE regress_segment_other;
+SELECT part, value, result FROM segment.explain('shop.buyers', 1);
+SET ROLE regress_segment_shop;
+REVOKE SELECT ON orders, customers, buyers FROM regress_segment_other;
+DROP VIEW directory;
+
 -- ---- a maker with SELECT and TRIGGER on them, both or neither ----
 
 SET ROLE regress_segment_maker;
@@ -202,6 +229,10 @@ SELECT segment.contains('many', 1);
 SELECT count(*) FROM many;
 SELECT segment.explain('many', 1);
 SELECT segment.segments_of('shop.customers', 2);
+SET segmentation.read = refreshed;
+SELECT segment.size('made.many');
+SELECT count(*) FROM made.many;
+RESET segmentation.read;
 RESET ROLE;
 SELECT segment.size('made.many');
 SELECT reads FROM segment.status WHERE segment = 'made.many'::regclass;

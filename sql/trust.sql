@@ -91,7 +91,7 @@ CREATE ROLE trust_installer;
 CREATE SCHEMA mine AUTHORIZATION trust_installer;
 DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO trust_installer', current_database()); END $$;
 SET ROLE trust_installer;
-\set VERBOSITY default
+\set VERBOSITY terse
 CREATE SCHEMA segment;
 -- somebody may be making something in it, that cannot be seen yet
 CREATE EXTENSION segmentation;

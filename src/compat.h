@@ -16,6 +16,7 @@
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
+#include "nodes/pathnodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
 #include "utils/acl.h"
@@ -25,6 +26,13 @@
 #include "utils/relcache.h"
 #if PG_VERSION_NUM >= 170000
 #include "utils/jsonpath.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "access/table.h"
+#include "nodes/nodeFuncs.h"
+#include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/rel.h"
 #endif
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
@@ -175,6 +183,68 @@ segment_compat_check_as_user(Query *query, RangeTblEntry *rte)
 #else
 	return rte->checkAsUser;
 #endif
+}
+
+/* Is the query that is being planned the one of this view? */
+static inline bool
+segment_compat_is_query_of(PlannerInfo *root, Oid viewId)
+{
+	List	   *rtable;
+	ListCell   *lc;
+
+#if PG_VERSION_NUM >= 160000
+	/* around it stands the view, which it has been put in for */
+	if (root->parent_root == NULL)
+		return false;
+	rtable = root->parent_root->parse->rtable;
+#else
+	/* in it stand OLD and NEW of the rule */
+	rtable = root->parse->rtable;
+#endif
+	foreach(lc, rtable)
+		if (((RangeTblEntry *) lfirst(lc))->relid == viewId)
+		return true;
+	return false;
+}
+
+#if PG_VERSION_NUM >= 180000
+typedef struct SegmentGenerated
+{
+	int			varno;
+	Relation	rel;
+} SegmentGenerated;
+
+static inline Node *
+segment_compat_expand_var(Node *node, void *arg)
+{
+	SegmentGenerated *generated = (SegmentGenerated *) arg;
+	Var		   *var = (Var *) node;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) && var->varno == generated->varno && var->varlevelsup == 0 && var->varattno > 0 &&
+		TupleDescAttr(RelationGetDescr(generated->rel), var->varattno - 1)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+	{
+		Node	   *expression = build_generation_expression(generated->rel, var->varattno);
+
+		ChangeVarNodes(expression, 1, var->varno, 0);
+		return expression;
+	}
+	return expression_tree_mutator(node, segment_compat_expand_var, arg);
+}
+#endif
+
+/* Virtual generated columns of a table as the expressions that they are, as the planner has them. */
+static inline Node *
+segment_compat_expand_generated(Node *node, int varno, Oid relid)
+{
+#if PG_VERSION_NUM >= 180000
+	SegmentGenerated generated = {varno, table_open(relid, NoLock)};
+
+	node = segment_compat_expand_var(node, &generated);
+	table_close(generated.rel, NoLock);
+#endif
+	return node;
 }
 
 /* Forget as which user the rights on the tables of a query are checked. */

@@ -20,10 +20,14 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
@@ -144,6 +148,34 @@ watch_partitions(const AlterTableStmt *statement)
 	}
 }
 
+static bool
+has_dependents(Oid type)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	bool		found = false;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(type));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = ((Form_pg_depend) GETSTRUCT(tuple))->deptype == DEPENDENCY_NORMAL;
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return found;
+}
+
+/* May columns of other tables have the rows of this one as their type? */
+static bool
+is_type_of_columns(Oid relid)
+{
+	Oid			type = get_rel_type_id(relid);
+
+	return OidIsValid(type) && (has_dependents(type) || has_dependents(get_array_type(type)));
+}
+
 static void
 watch_alter(const AlterTableStmt *statement)
 {
@@ -159,7 +191,7 @@ watch_alter(const AlterTableStmt *statement)
 	relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	if (!OidIsValid(relid))
 		return;
-	if (statement->objtype == OBJECT_TYPE)
+	if (statement->objtype == OBJECT_TYPE || is_type_of_columns(relid))
 		touch_all_tables();
 	else if (statement->objtype == OBJECT_TABLE)
 		touch(relid, statement->relation->inh, false);
@@ -174,6 +206,8 @@ watch_rename(const RenameStmt *statement)
 
 	if (!OidIsValid(relid) || SEGMENT_MUTANT("stale_link"))
 		return;
+	if (is_type_of_columns(relid))
+		touch_all_tables();
 	foreach(lc, statement->relation->inh ? find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid))
 		segment_catalog_rename_link_column(lfirst_oid(lc), statement->subname, statement->newname);
 }
@@ -211,6 +245,23 @@ watch_drop_trigger(const DropStmt *statement)
 	}
 }
 
+/* A command on a table with triggers, ours among them or not: that must not go unnoticed. */
+static bool
+is_on_source(Node *statement)
+{
+	RangeVar   *name = NULL;
+	Oid			relid;
+
+	if (IsA(statement, AlterTableStmt))
+		name = ((AlterTableStmt *) statement)->relation;
+	else if (IsA(statement, CreateTrigStmt))
+		name = ((CreateTrigStmt *) statement)->relation;
+	else
+		return IsA(statement, DropStmt);
+	relid = RangeVarGetRelid(name, NoLock, true);
+	return OidIsValid(relid) && has_triggers(relid);
+}
+
 Datum
 segmentation_watch_ddl(PG_FUNCTION_ARGS)
 {
@@ -221,10 +272,13 @@ segmentation_watch_ddl(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("function \"segment.watch_ddl\" was not called by an event trigger"));
 
-	/* then reads and refreshes say so */
-	if (!segment_catalog_is_safe())
-		PG_RETURN_NULL();
 	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
+	if (!segment_catalog_is_safe())
+	{
+		if (is_on_source(statement))
+			(void) segment_catalog_schema(false);	/* raises */
+		PG_RETURN_NULL();
+	}
 	if (IsA(statement, AlterTableStmt))
 		watch_alter((AlterTableStmt *) statement);
 	else if (IsA(statement, AlterEnumStmt) || IsA(statement, AlterTSConfigurationStmt) || IsA(statement, AlterTSDictionaryStmt) ||

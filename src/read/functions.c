@@ -28,6 +28,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -279,7 +280,8 @@ may_see_values(const SegmentCompiled *compiled)
 	if (segment_compat_owns(compiled->viewId, GetUserId()))
 		return true;
 	foreach(lc, compiled->sources)
-		if (pg_class_aclcheck(((SegmentSource *) lfirst(lc))->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		if (pg_class_aclcheck(((SegmentSource *) lfirst(lc))->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
+			check_enable_rls(((SegmentSource *) lfirst(lc))->relid, GetUserId(), true) == RLS_ENABLED)
 		return false;
 	foreach(lc, compiled->inner)
 		if (pg_class_aclcheck(lfirst_oid(lc), GetUserId(), ACL_SELECT) != ACLCHECK_OK)

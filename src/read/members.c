@@ -259,16 +259,25 @@ forget_results(void)
 		((ResultSet *) lfirst(lc))->valid = false;
 }
 
+/* This transaction has read a segment with a source whose statements are not known to us. */
+static bool untracked_read = false;
+
 /*
- * A statement on a source is running: has it written since we looked?  Every
- * change of a permanent table writes WAL, but for wal_level = minimal.
+ * A statement on a source is running, or may be: has it written since we looked?
+ * Every change of a permanent table writes WAL, but for wal_level = minimal.  When
+ * it is over, a cursor's snapshot sees more than it did under the same content.
  */
 static void
 forget_if_written(void)
 {
 	static int64 seen = 0;
+	static bool was_in_flight = false;
+	bool		in_flight = segment_capture_in_flight(InvalidOid, GetActiveSnapshot()->curcid);
 
-	if (!segment_capture_in_flight(InvalidOid, GetActiveSnapshot()->curcid))
+	if (!in_flight && was_in_flight)
+		forget_results();
+	was_in_flight = in_flight;
+	if (!in_flight && !untracked_read)
 		return;
 	if (pgWalUsage.wal_records != seen || !XLogIsNeeded())
 		forget_results();
@@ -288,6 +297,7 @@ at_xact_end(XactEvent event, void *arg)
 			while (result_sets != NIL)
 				free_result_set(linitial(result_sets));
 			clock_override = 0;
+			untracked_read = false;
 			break;
 		default:
 			break;
@@ -703,6 +713,7 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 		SegmentCompiled *compiled = lfirst(lc);
 		SegmentFull sources = check_sources(compiled, &standing->untracked);
 
+		untracked_read |= sources == FULL_UNTRACKED;
 		if (sources != FULL_NOT)
 		{
 			standing->full = sources;
@@ -741,9 +752,14 @@ find_refreshed_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 {
 	SegmentFull full;
 
+	bool		may = true;
+	ListCell   *lc;
+
+	foreach(lc, standing->closure)
+		may &= segment_compile_may_read(lfirst(lc));
 	standing->hasState = read_state(standing->entry, &standing->state, &standing->epoch);
 	full = check_base(standing);
-	if (broken || (full != FULL_NOT && full != FULL_EVERYBODY) || standing->state.status != SEGMENT_BUILT)
+	if (broken || !may || (full != FULL_NOT && full != FULL_EVERYBODY) || standing->state.status != SEGMENT_BUILT)
 	{
 		find_standing(standing, set, broken);
 		return;

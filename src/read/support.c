@@ -13,10 +13,11 @@
  *	- for a small segment it may use the index: key = ANY (member ids).
  *
  * A handle holds the segment's id and the user whose right to read the segment
- * counts: the owner of the view in which the call stands (as for the tables of
- * any view), else the current user.  Nobody can make a handle: its input
- * function refuses, and there is no cast.  So holds() written by hand gives no
- * more than SELECT on the segment would.
+ * counts: in the segment's own view its owner, as for the tables of any view; in
+ * a query of the current user, he.  In views of others a call by hand is left as it
+ * stands, as they are pulled up and their columns would speak for their owners.
+ * Nobody can make a handle: its input function refuses, and there is no cast.  So
+ * holds() written by hand gives no more than SELECT on the segment would.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,6 +52,7 @@
 #include "compat.h"
 #include "compile/scope.h"
 #include "read/read.h"
+#include "testing.h"
 
 PGDLLEXPORT Datum segmentation_holds(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum segmentation_holds_support(PG_FUNCTION_ARGS);
@@ -118,17 +120,22 @@ segmentation_handle_out(PG_FUNCTION_ARGS)
 }
 
 /* The segment of a handle, its right to be read checked. */
+static AclResult
+check_handle(Datum handle, Oid viewId)
+{
+	return pg_class_aclcheck(viewId, OidIsValid(handle_user(handle)) ? handle_user(handle) : GetUserId(), ACL_SELECT);
+}
+
 static Oid
 open_handle(Datum handle)
 {
 	Oid			viewId = segment_catalog_view(handle_id(handle));
-	Oid			userId = OidIsValid(handle_user(handle)) ? handle_user(handle) : GetUserId();
 
 	if (!OidIsValid(viewId) || get_rel_name(viewId) == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("segment does not exist any more"));
-	if (pg_class_aclcheck(viewId, userId, ACL_SELECT) != ACLCHECK_OK)
+	if (check_handle(handle, viewId) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_VIEW, get_rel_name(viewId));
 	return viewId;
 }
@@ -229,6 +236,7 @@ same_condition(PlannerInfo *root, const SegmentCompiled *compiled, int varno, No
 
 	if (compiled->subjectVarno != varno)
 		ChangeVarNodes(stored, compiled->subjectVarno, varno, 0);
+	stored = segment_compat_expand_generated(stored, varno, compiled->subject);
 	stored = eval_const_expressions(root, stored);
 	condition = copyObject(condition);
 	clear_rights(stored, NULL);
@@ -268,33 +276,66 @@ is_forbidden(const SegmentCompiled *compiled, Oid userId)
 	return userId == compiled->owner && !segment_compile_may_read(compiled);
 }
 
-/* Can an outer join make NULLs of this table's columns? */
-static bool
-is_nullable(Node *node, int varno, bool nullable)
+typedef enum Place
 {
+	PLACE_NONE,					/* not in FROM: EXCLUDED, OLD, NEW */
+	PLACE_PLAIN,
+	PLACE_NULLABLE				/* an outer join can make NULLs of its columns */
+} Place;
+
+/* Where does a table stand in FROM? */
+static Place
+find_place(Node *node, int varno, bool nullable)
+{
+	Place		place = PLACE_NONE;
 	ListCell   *lc;
 
 	if (node == NULL)
-		return false;
+		return PLACE_NONE;
 	check_stack_depth();
-	if (IsA(node, RangeTblRef))
-		return nullable && ((RangeTblRef *) node)->rtindex == varno;
+	if (IsA(node, RangeTblRef) && ((RangeTblRef *) node)->rtindex == varno)
+		return nullable ? PLACE_NULLABLE : PLACE_PLAIN;
 	if (IsA(node, FromExpr))
 	{
 		foreach(lc, ((FromExpr *) node)->fromlist)
-			if (is_nullable(lfirst(lc), varno, nullable))
-			return true;
+			place = Max(place, find_place(lfirst(lc), varno, nullable));
 	}
 	else if (IsA(node, JoinExpr))
 	{
 		JoinExpr   *join = (JoinExpr *) node;
 
-		return is_nullable(join->larg, varno,
-						   nullable || join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL) ||
-			is_nullable(join->rarg, varno,
-						nullable || join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL);
+		place = Max(find_place(join->larg, varno,
+							   nullable || join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL),
+					find_place(join->rarg, varno,
+							   nullable || join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL));
 	}
-	return false;
+	return place;
+}
+
+/* Does this call stand in the query itself?  Its condition may have been folded. */
+static bool
+find_call(Node *node, void *context)
+{
+	FuncExpr   *call = context;
+
+	if (node == NULL || IsA(node, Query))
+		return false;
+	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == call->funcid &&
+		equal(linitial(((FuncExpr *) node)->args), linitial(call->args)) &&
+		equal(segment_scope_strip(lsecond(((FuncExpr *) node)->args)), segment_scope_strip(lsecond(call->args))))
+		return true;
+	return expression_tree_walker(node, find_call, context);
+}
+
+/*
+ * The planner does not always show the query that the call stands in, but at times
+ * the one around it.
+ */
+static bool
+is_of_query(Query *query, FuncExpr *call)
+{
+	return query_tree_walker(query, find_call, call,
+							 QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_CTE_SUBQUERIES);
 }
 
 /*
@@ -323,20 +364,24 @@ simplify_holds(PlannerInfo *root, FuncExpr *call)
 	const SegmentCompiled *compiled;
 	RangeTblEntry *rte;
 	Oid			viewId;
+	Oid			userId;
 
-	if (root == NULL || !IsA(id, Const) || id->constisnull || !IsA(key, Var) || key->varlevelsup != 0)
+	if (root == NULL || !IsA(id, Const) || id->constisnull || !IsA(key, Var) || key->varlevelsup != 0 ||
+		!is_of_query(root->parse, call))
 		return NULL;
 	viewId = segment_catalog_view(DatumGetInt32(id->constvalue));
 	if (!OidIsValid(viewId) || get_rel_name(viewId) == NULL)
 		return NULL;
 	compiled = segment_catalog_compiled(viewId, true);
 	rte = rt_fetch(key->varno, root->parse->rtable);
-	if (compiled == NULL || rte->rtekind != RTE_RELATION || rte->relid != compiled->subject ||
-		key->varattno != compiled->keyAttno || is_written_or_locked(root, key->varno) ||
+	if (compiled == NULL || rte->rtekind != RTE_RELATION || rte->relid != compiled->subject)
+		return NULL;
+	userId = segment_compat_check_as_user(root->parse, rte);
+	if (key->varattno != compiled->keyAttno || is_written_or_locked(root, key->varno) ||
 		(rte->inh && has_subclass(rte->relid)) ||
-		is_nullable((Node *) root->parse->jointree, key->varno, false) ||
-		(!same_condition(root, compiled, key->varno, lthird(call->args)) &&
-		 !is_forbidden(compiled, segment_compat_check_as_user(root->parse, rte))))
+		find_place((Node *) root->parse->jointree, key->varno, false) != PLACE_PLAIN ||
+		(OidIsValid(userId) && !segment_compat_is_query_of(root, viewId) && !SEGMENT_MUTANT("anybodys_view")) ||
+		(!same_condition(root, compiled, key->varno, lthird(call->args)) && !is_forbidden(compiled, userId)))
 		return NULL;
 
 	/*
@@ -345,9 +390,7 @@ simplify_holds(PlannerInfo *root, FuncExpr *call)
 	 */
 	root->glob->relationOids = lappend_oid(root->glob->relationOids, viewId);
 	return (Node *) makeFuncExpr(our_function("probe", key->vartype), BOOLOID,
-								 list_make2(handle_constant(make_handle(compiled->id,
-																		segment_compat_check_as_user(root->parse, rte))),
-											copyObject(key)),
+								 list_make2(handle_constant(make_handle(compiled->id, userId)), copyObject(key)),
 								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
@@ -376,7 +419,9 @@ estimate(Node *argument, double *members, double *rows)
 	if (!IsA(argument, Const) || !ActiveSnapshotSet())
 		return false;
 	viewId = segment_catalog_view(handle_id(((Const *) argument)->constvalue));
-	if (!OidIsValid(viewId) || segment_catalog_compiled(viewId, true) == NULL)
+	/* EXPLAIN shows it */
+	if (!OidIsValid(viewId) || segment_catalog_compiled(viewId, true) == NULL ||
+		check_handle(((Const *) argument)->constvalue, viewId) != ACLCHECK_OK)
 		return false;
 	standing = segment_read_standing(viewId);
 	if (!standing->hasState || standing->state.epoch == 0)

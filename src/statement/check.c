@@ -16,6 +16,7 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -202,7 +203,12 @@ check_cycle(const SegmentCompiled *compiled, Oid viewId, const char *name)
 void
 segment_statement_check_compiled(const SegmentCompiled *compiled, Oid viewId, const char *name)
 {
+	ListCell   *lc;
+
 	check_privileges(compiled);
+	/* to the end: of two that would contain each other one is refused */
+	foreach(lc, compiled->inner)
+		LockRelationOid(lfirst_oid(lc), AccessShareLock);
 	check_cycle(compiled, viewId, name);
 }
 
