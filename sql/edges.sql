@@ -138,7 +138,9 @@ DO LANGUAGE segment $$ CREATE SEGMENT o_parts ON customers WHERE id <> 2 AND 100
 SELECT part, depth, value, result FROM segment.explain('o_parts', 2);
 
 -- totals are rows of their own; what reads a WITH query beside the clock; the last hour of a day
+\set VERBOSITY sqlstate
 DO LANGUAGE segment $$ CREATE SEGMENT p_total ON customers WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = customers.id GROUP BY ROLLUP (o.placed_at) HAVING o.placed_at < now() - interval '30 days') $$;
+\set VERBOSITY terse
 DO LANGUAGE segment $$
 	CREATE SEGMENT p_with ON customers WHERE EXISTS (WITH w AS (SELECT * FROM orders) SELECT FROM (SELECT * FROM w WHERE w.placed_at > now() - interval '30 days') r WHERE r.customer_id = customers.id);
 $$;

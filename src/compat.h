@@ -185,26 +185,54 @@ segment_compat_check_as_user(Query *query, RangeTblEntry *rte)
 #endif
 }
 
-/* Is the query that is being planned the one of this view? */
+#if PG_VERSION_NUM >= 160000
+/* Is this view, or was it before it was pulled up, read in the query, and by whom?  False if it is not. */
 static inline bool
-segment_compat_is_query_of(PlannerInfo *root, Oid viewId)
+segment_compat_reads_view(Query *query, Oid viewId, Oid *userId)
 {
-	List	   *rtable;
 	ListCell   *lc;
 
-#if PG_VERSION_NUM >= 160000
-	/* around it stands the view, which it has been put in for */
-	if (root->parent_root == NULL)
-		return false;
-	rtable = root->parent_root->parse->rtable;
-#else
-	/* in it stand OLD and NEW of the rule */
-	rtable = root->parse->rtable;
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) lfirst(lc);
+
+		if (rte->rtekind != RTE_SUBQUERY || rte->relid != viewId)
+			continue;
+		*userId = segment_compat_check_as_user(query, rte);
+		return true;
+	}
+	return false;
+}
 #endif
-	foreach(lc, rtable)
+
+/*
+ * Is the query that is being planned the one of this view, whose rule has this
+ * query?  Or may the current user read the view anyway, as he does beside it.
+ */
+static inline bool
+segment_compat_is_query_of(PlannerInfo *root, Oid viewId, Query *rule)
+{
+#if PG_VERSION_NUM >= 160000
+	Query	   *query = root->parse;
+	Oid			userId;
+
+	if (segment_compat_reads_view(query, viewId, &userId) && !OidIsValid(userId))
+		return true;
+	if (root->parent_root == NULL || !segment_compat_reads_view(root->parent_root->parse, viewId, &userId))
+		return false;
+	/* read by another view, beside which somebody may have put a query of his */
+	return !OidIsValid(userId) ||
+		(list_length(query->rtable) == list_length(rule->rtable) && list_length(query->targetList) == list_length(rule->targetList) &&
+		 query->distinctClause == NIL && query->groupClause == NIL && !query->hasAggs && !query->hasWindowFuncs);
+#else
+	ListCell   *lc;
+
+	/* in it stand OLD and NEW of the rule */
+	foreach(lc, root->parse->rtable)
 		if (((RangeTblEntry *) lfirst(lc))->relid == viewId)
 		return true;
 	return false;
+#endif
 }
 
 #if PG_VERSION_NUM >= 180000

@@ -380,7 +380,7 @@ simplify_holds(PlannerInfo *root, FuncExpr *call)
 	if (key->varattno != compiled->keyAttno || is_written_or_locked(root, key->varno) ||
 		(rte->inh && has_subclass(rte->relid)) ||
 		find_place((Node *) root->parse->jointree, key->varno, false) != PLACE_PLAIN ||
-		(OidIsValid(userId) && !segment_compat_is_query_of(root, viewId) && !SEGMENT_MUTANT("anybodys_view")) ||
+		(OidIsValid(userId) && !segment_compat_is_query_of(root, viewId, compiled->query) && !SEGMENT_MUTANT("anybodys_view")) ||
 		(!same_condition(root, compiled, key->varno, lthird(call->args)) && !is_forbidden(compiled, userId)))
 		return NULL;
 
