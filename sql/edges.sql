@@ -185,6 +185,34 @@ ALTER TABLE sales DISABLE TRIGGER USER;
 INSERT INTO sales SELECT 100 + i, i, 10, 'a' FROM generate_series(11, 13) i RETURNING look(), plain_look();
 ROLLBACK;
 
+CREATE FUNCTION open_c() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	c refcursor := 'c';
+	r record;
+BEGIN
+	IF NEW.id = 201 THEN
+		OPEN c FOR SELECT segment.size('n_filter') AS size, (SELECT count(*) FROM customers WHERE g.i > 0 AND (SELECT sum(qty) FILTER (WHERE kind IN ('a', 'b', 'c', 'd', 'e', 'f') AND 100 / qty > 2) FROM sales WHERE customer_id = customers.id) > 3) AS plain
+			FROM generate_series(1, 2) AS g (i);
+		FETCH c INTO r;
+		RAISE NOTICE 'amid the statement % and %', r.size, r.plain;
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER open_c BEFORE INSERT ON sales FOR EACH ROW EXECUTE FUNCTION open_c();
+BEGIN;
+INSERT INTO sales SELECT 200 + i, 10 + i, 10, 'a' FROM generate_series(1, 3) i;
+FETCH 1 FROM c;
+ROLLBACK;
+DROP TRIGGER open_c ON sales;
+
+-- a link between children of the table whose column is renamed
+CREATE TABLE base (customer_id int);
+CREATE TABLE left_child (id int PRIMARY KEY) INHERITS (base);
+CREATE TABLE right_child (id int PRIMARY KEY) INHERITS (base);
+DO LANGUAGE segment 'CREATE LINK ON right_child (customer_id) REFERENCES left_child (customer_id)';
+ALTER TABLE base RENAME COLUMN customer_id TO cid;
+SELECT column_name, key_name FROM segment.link WHERE source = 'right_child'::regclass;
+
 -- of the row about to be written the condition is asked, not the membership of its id
 CREATE TABLE tagged (id int PRIMARY KEY, tag text);
 INSERT INTO tagged VALUES (1, 'x');
@@ -194,10 +222,10 @@ INSERT INTO tagged VALUES (1, 'y') ON CONFLICT (id) DO UPDATE SET tag = 'z' WHER
 
 DROP EXTENSION segmentation CASCADE;
 DROP FUNCTION look, plain_look;
-DROP TABLE visitors, place, tagged;
+DROP TABLE visitors, place, tagged, left_child, right_child, base;
 DROP TABLE customers, orders, promos, items, brands, products, bought, part, parted, sales, members;
 DROP AGGREGATE my_sum(int);
 DROP FUNCTION add_n(int, int);
 DROP TYPE address;
 DROP TEXT SEARCH CONFIGURATION my;
-DROP FUNCTION is_big, lim;
+DROP FUNCTION is_big, lim, open_c;

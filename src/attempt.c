@@ -45,15 +45,9 @@ segment_attempt_is_passing(const ErrorData *error)
 	{
 		case ERRCODE_T_R_DEADLOCK_DETECTED:
 		case ERRCODE_LOCK_NOT_AVAILABLE:
-			return true;
-		default:
-			break;
-	}
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_OUT_OF_MEMORY:
+		case ERRCODE_DISK_FULL:
+		case ERRCODE_IO_ERROR:
 			return true;
 		default:
 			return false;

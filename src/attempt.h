@@ -15,7 +15,7 @@
  */
 extern ErrorData *segment_attempt(void (*what) (void *arg), void *arg);
 
-/* Of the moment and the machine (a lock, memory, a disk), and not of what was tried? */
+/* Of the moment and the machine (a lock, memory, a disk), and not of what was tried, however often? */
 extern bool segment_attempt_is_passing(const ErrorData *error);
 
 #endif							/* SEGMENT_ATTEMPT_H */

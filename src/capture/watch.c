@@ -161,7 +161,13 @@ has_dependents(Oid type)
 	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(type));
 	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = ((Form_pg_depend) GETSTRUCT(tuple))->deptype == DEPENDENCY_NORMAL;
+	{
+		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+
+		/* columns and attributes; domains and ranges; not functions */
+		found = row->deptype == DEPENDENCY_NORMAL &&
+			((row->classid == RelationRelationId && row->objsubid > 0) || row->classid == TypeRelationId);
+	}
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
 	return found;

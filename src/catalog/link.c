@@ -192,6 +192,8 @@ segment_catalog_rename_link_column(Oid relid, const char *old, const char *new)
 	}
 	systable_endscan(scan);
 	table_close(rel, RowExclusiveLock);
+	/* a child of the same parent may be the other end */
+	CommandCounterIncrement();
 }
 
 void

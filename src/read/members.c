@@ -34,6 +34,7 @@
 #include "common/hashfn.h"
 #include "executor/instrument.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
@@ -96,6 +97,7 @@ typedef struct ResultSet
 	bool		refreshed;		/* results as of the last refresh, see
 								 * segmentation.read */
 	bool		valid;
+	bool		inFlight;		/* made amid a statement on a source */
 	MemoryContext context;
 	HTAB	   *results;
 	SegmentLog *log;
@@ -259,29 +261,70 @@ forget_results(void)
 		((ResultSet *) lfirst(lc))->valid = false;
 }
 
-/* This transaction has read a segment with a source whose statements are not known to us. */
-static bool untracked_read = false;
+/* Sources read in this transaction whose statements are not known to us: OIDs, in TopTransactionContext. */
+static List *untracked_sources = NIL;
+
+static void
+note_untracked(Oid relid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	untracked_sources = list_append_unique_oid(untracked_sources, relid);
+	MemoryContextSwitchTo(old);
+}
+
+/* May a statement of this transaction be writing to one of them? */
+static bool
+is_untracked_written(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, untracked_sources)
+	{
+		Relation	rel = RelationIdGetRelation(lfirst_oid(lc));
+		bool		locked = RelationIsValid(rel) && CheckRelationLockedByMe(rel, RowExclusiveLock, true);
+
+		if (RelationIsValid(rel))
+			RelationClose(rel);
+		if (locked)
+			return true;
+	}
+	return false;
+}
+
+/* Results read amid a statement, which is over: a cursor's snapshot sees more than it did under the same content. */
+static void
+forget_results_in_flight(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, result_sets)
+	{
+		ResultSet  *set = lfirst(lc);
+
+		if (set->inFlight && !segment_capture_in_flight(InvalidOid, set->snapshot.curcid))
+			set->valid = false;
+	}
+}
 
 /*
  * A statement on a source is running, or may be: has it written since we looked?
- * Every change of a permanent table writes WAL, but for wal_level = minimal.  When
- * it is over, a cursor's snapshot sees more than it did under the same content.
+ * Every change of a permanent table writes WAL, but for wal_level = minimal.
+ * Returns whether one is running.
  */
-static void
+static bool
 forget_if_written(void)
 {
 	static int64 seen = 0;
-	static bool was_in_flight = false;
-	bool		in_flight = segment_capture_in_flight(InvalidOid, GetActiveSnapshot()->curcid);
+	bool		inFlight = segment_capture_in_flight(InvalidOid, GetActiveSnapshot()->curcid);
 
-	if (!in_flight && was_in_flight)
-		forget_results();
-	was_in_flight = in_flight;
-	if (!in_flight && !untracked_read)
-		return;
+	forget_results_in_flight();
+	if (!inFlight && !is_untracked_written())
+		return false;
 	if (pgWalUsage.wal_records != seen || !XLogIsNeeded())
 		forget_results();
 	seen = pgWalUsage.wal_records;
+	return inFlight;
 }
 
 static void
@@ -297,7 +340,7 @@ at_xact_end(XactEvent event, void *arg)
 			while (result_sets != NIL)
 				free_result_set(linitial(result_sets));
 			clock_override = 0;
-			untracked_read = false;
+			untracked_sources = NIL;
 			break;
 		default:
 			break;
@@ -418,10 +461,11 @@ current_result_set(void)
 	TimestampTz clock = segment_read_clock();
 	ResultSet  *set;
 	MemoryContext old;
+	bool		inFlight;
 	ListCell   *lc;
 
 	register_callbacks();
-	forget_if_written();
+	inFlight = forget_if_written();
 	foreach(lc, result_sets)
 	{
 		set = lfirst(lc);
@@ -433,6 +477,7 @@ current_result_set(void)
 	}
 	trim_result_sets();
 	set = make_result_set(snapshot, clock);
+	set->inFlight = inFlight;
 	set->used = ++use_counter;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	result_sets = lappend(result_sets, set);
@@ -713,7 +758,8 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 		SegmentCompiled *compiled = lfirst(lc);
 		SegmentFull sources = check_sources(compiled, &standing->untracked);
 
-		untracked_read |= sources == FULL_UNTRACKED;
+		if (sources == FULL_UNTRACKED)
+			note_untracked(standing->untracked);
 		if (sources != FULL_NOT)
 		{
 			standing->full = sources;

@@ -270,11 +270,13 @@ bool
 segment_refresh_step(Oid subject, int64 budget, bool automatic)
 {
 	bool		more = false;
+	bool		blocked = false;
 	List	   *rounds;
 	ListCell   *lc;
 
 	check_allowed();
-	rounds = rounds_of_all(subject, automatic, true, NULL);
+	/* what a lock hides now, the worker looks for again */
+	rounds = rounds_of_all(subject, automatic, true, automatic ? &blocked : NULL);
 	foreach(lc, rounds)
 	{
 		SegmentRound *round = lfirst(lc);
