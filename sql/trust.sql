@@ -77,6 +77,40 @@ CREATE FUNCTION segment.holds(int, int, boolean) RETURNS boolean LANGUAGE sql IM
 DO LANGUAGE segment $$ CREATE SEGMENT fooled ON customers WHERE country = 'FR' $$;
 DROP FUNCTION segment.holds(int, int, boolean);
 
+\set VERBOSITY terse
+-- functions of ours that anybody may put to uses of his own
+CREATE FUNCTION same(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN $1 = $2; END';
+CREATE OPERATOR public.=== (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = same, RESTRICT = segment.id_selectivity);
+CREATE TEMP TABLE numbers (n bigint);
+SELECT count(*) FROM numbers WHERE n OPERATOR(public.===) 5::bigint;
+DROP OPERATOR public.=== (bigint, bigint);
+DROP FUNCTION same;
+CREATE TEMP TABLE parts (part int, c bool, k bigint) PARTITION BY LIST (part);
+CREATE TEMP TABLE part1 PARTITION OF parts FOR VALUES IN (1);
+CREATE TEMP TABLE part2 PARTITION OF parts FOR VALUES IN (2);
+INSERT INTO parts SELECT 1, false, 5 FROM generate_series(1, 2000);
+INSERT INTO parts SELECT 2, true, -1 FROM generate_series(1, 2000);
+ANALYZE parts;
+SET enable_partitionwise_aggregate = on;
+SELECT segment.count_flip(c, now(), k) IS NULL FROM parts;
+RESET enable_partitionwise_aggregate;
+DROP TABLE parts, numbers;
+-- a condition that doubles with each level, one that would refresh
+DO $do$
+DECLARE
+	e text := $$CASE WHEN now() > timestamptz '2020-01-01' THEN 1 ELSE 0 END$$;
+BEGIN
+	FOR i IN 1 .. 40 LOOP
+		e := format('CASE (%s) WHEN 1 THEN 1 WHEN 2 THEN 2 ELSE 3 END', e);
+	END LOOP;
+	PERFORM segment.create_segment('bomb', format('ON customers WHERE %s = 3', e)::segment.definition);
+END $do$;
+CREATE FUNCTION refreshes(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM segment.refresh('gold'); RETURN true; END $$;
+DO LANGUAGE segment $$ CREATE SEGMENT deep ON customers WHERE refreshes(id) $$;
+DO LANGUAGE segment 'REFRESH SEGMENT deep';
+DROP VIEW deep;
+DROP FUNCTION refreshes;
+
 DROP EXTENSION segmentation CASCADE;
 DROP TABLE customers, orders;
 DROP TYPE level;

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "bitmap/lookup.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -17,6 +18,7 @@
 #include "nodes/pathnodes.h"
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 
 /* Share of rows whose bitmap column contains a given id, when nothing is known; contsel's. */
@@ -60,6 +62,23 @@ share_of_ids(VariableStatData *ids, Datum bitmap)
 	return (double) segment_lookup_cardinality(bitmap) / Max(distinct, 1.0);
 }
 
+extern Datum segmentation_bitmap_out(PG_FUNCTION_ARGS);
+
+/* A type whose values are written by our function, which checks what it is called with, are bitmaps. */
+static bool
+is_bitmap(Oid type)
+{
+	Oid			output;
+	bool		varlena;
+	FmgrInfo	info;
+
+	getTypeOutputInfo(type, &output, &varlena);
+	if (!varlena || output < FirstNormalObjectId)
+		return false;
+	fmgr_info(output, &info);
+	return info.fn_addr == segmentation_bitmap_out;
+}
+
 /* Restriction selectivity of bitmap @> id and id <@ bitmap. */
 PGDLLEXPORT Datum segmentation_id_selectivity(PG_FUNCTION_ARGS);
 
@@ -77,7 +96,8 @@ segmentation_id_selectivity(PG_FUNCTION_ARGS)
 
 	if (!get_restriction_variable(root, args, varRelid, &variable, &other, &on_left))
 		PG_RETURN_FLOAT8(selectivity);
-	if (IsA(other, Const))
+	/* anybody may make an operator that asks this for its own types */
+	if (IsA(other, Const) && is_bitmap(((Const *) other)->consttype))
 	{
 		if (((Const *) other)->constisnull)
 			selectivity = 0;

@@ -433,6 +433,7 @@ walker(Node *node, WalkContext *context)
 	if (node == NULL)
 		return false;
 	check_stack_depth();
+	segment_compile_spend();
 	switch (nodeTag(node))
 	{
 		case T_Var:
@@ -793,6 +794,7 @@ segment_compile_query(Query *query, Oid owner, const char *text)
 	compiled->keyType = key->vartype;
 	compiled->condition = lthird(holds->args);
 
+	segment_compile_begin_spending();
 	tree = nodeToString(query);
 	top = make_level(query, NULL);
 	subject = add_occurrence(top, compiled->subjectVarno, &analysis);

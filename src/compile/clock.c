@@ -1372,5 +1372,6 @@ segment_compile_clock(SegmentCompiled *compiled, Node *part, const char *text)
 	compiled->flips = NIL;
 	compiled->instants = NIL;
 	compiled->opaqueClock = false;
+	segment_compile_begin_spending();
 	visit(segment_compile_plain(part), NULL, &context);
 }

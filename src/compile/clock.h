@@ -16,6 +16,10 @@
 
 /* ---- plain.c ---- */
 
+/* Called for every node that is looked at: ERROR when a condition grows beyond all measure as it is taken apart. */
+extern void segment_compile_spend(void);
+extern void segment_compile_begin_spending(void);
+
 /* A copy in the plain form that the analysis reads; evaluates to the same. */
 extern Node *segment_compile_plain(Node *node);
 

@@ -27,7 +27,29 @@
 #include "compile/clock.h"
 #include "compile/scope.h"
 
+/* So many nodes may be looked at for one condition: CASE and WITH inside each other double what they hold. */
+#define MAX_NODES 1000000
+
+static int	spent = 0;
+
 static Node *make_plain(Node *node, void *context);
+
+void
+segment_compile_begin_spending(void)
+{
+	spent = 0;
+}
+
+void
+segment_compile_spend(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (++spent > MAX_NODES)
+		ereport(ERROR,
+				errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+				errmsg("the condition of the segment is too complex"),
+				errhint("CASE and WITH that stand in one another double with each level."));
+}
 
 /* ---- CASE x WHEN ---- */
 
@@ -37,6 +59,7 @@ put_operand(Node *node, void *operand)
 {
 	if (node == NULL)
 		return NULL;
+	segment_compile_spend();
 	if (IsA(node, CaseTestExpr))
 		return copyObject((Node *) operand);
 	if (IsA(node, CaseExpr) && ((CaseExpr *) node)->arg != NULL)
@@ -86,6 +109,7 @@ inline_cte(Node *node, InlineContext *context)
 {
 	if (node == NULL)
 		return false;
+	segment_compile_spend();
 	if (IsA(node, Query))
 	{
 		bool		result;
@@ -150,6 +174,7 @@ make_plain(Node *node, void *context)
 	if (node == NULL)
 		return NULL;
 	check_stack_depth();
+	segment_compile_spend();
 	if (IsA(node, CaseExpr) && ((CaseExpr *) node)->arg != NULL)
 		return plain_case((CaseExpr *) node);
 	if (IsA(node, FuncExpr))

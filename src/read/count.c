@@ -104,11 +104,16 @@ put_key(Heap *heap, int64 key, int64 k, MemoryContext context)
 	}
 	if (heap->n == heap->room)
 	{
-		int			room = Max(2, heap->room * 2);
+		size_t		room = Max(2, (size_t) heap->room * 2);
+
+		if (room > PG_INT32_MAX)
+			ereport(ERROR,
+					errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					errmsg("too many rows decide when a count changes"));
 
 		heap->keys = heap->room == 0 ? MemoryContextAlloc(context, room * sizeof(int64)) :
 			repalloc_huge(heap->keys, room * sizeof(int64));
-		heap->room = room;
+		heap->room = (int) room;
 	}
 	heap->keys[heap->n] = key;
 	sift_up(heap, heap->n++);
@@ -254,7 +259,7 @@ segmentation_count_flip_result(PG_FUNCTION_ARGS)
 
 	if (state == NULL || state->k <= 0)
 		PG_RETURN_NULL();
-	if (state->counted >= state->k)
+	if (state->counted >= state->k && state->in.n > 0)
 	{
 		flip = state->in.keys[0];
 		if (SEGMENT_MUTANT("count_late") && state->counted > state->k)

@@ -329,6 +329,7 @@ segmentation_ack(PG_FUNCTION_ARGS)
 	/* dropped since the batch was read: there is nothing to acknowledge */
 	if (get_rel_name(viewId) == NULL)
 		PG_RETURN_NULL();
+	segment_read_check(viewId);
 	id = segment_id(viewId);
 	segment_query_add(&query, TEXTOID, CStringGetTextDatum(name));
 	segment_query_add(&query, INT4OID, Int32GetDatum(id));

@@ -38,6 +38,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 
+#include "attempt.h"
 #include "capture/capture.h"
 #include "catalog/query.h"
 #include "catalog/registry.h"
@@ -194,13 +195,19 @@ make_scope(Oid subject)
 		/* dropped meanwhile, with all that it held */
 		if (compiled == NULL && !OidIsValid(segment_catalog_owner(entry->viewId)))
 			continue;
-		/* it may hold ids of these subjects, and cannot be asked */
+
+		/*
+		 * it cannot be asked whether it is of this table: as if it were, and
+		 * what it has built is given up
+		 */
 		if (compiled == NULL)
-			ereport(ERROR,
-					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("segment \"%s\" cannot be compiled, so what it has stored of these subjects is not known", get_rel_name(entry->viewId)),
-					error != NULL ? errdetail("%s", error->message) : 0,
-					errhint("Drop it first."));
+		{
+			if (error != NULL && segment_attempt_is_passing(error))
+				ReThrowError(error);
+			segment_state_delete(entry->id);
+			scope->ids = list_append_unique_int(scope->ids, entry->id);
+			continue;
+		}
 		all = lappend(all, (void *) compiled);
 		if (compiled->subject != subject)
 			continue;

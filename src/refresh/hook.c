@@ -68,6 +68,11 @@ segment_hook_refuse(const char *what)
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("cannot %s in a hook of a segment", what),
 				errhint("Write to a table of your own, and do it from there."));
+	/* a function in a condition, which a refresh may be evaluating */
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("cannot %s within a security-restricted operation", what));
 }
 
 /* ---- rows of segment.hook ---- */

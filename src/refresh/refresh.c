@@ -48,6 +48,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "attempt.h"
 #include "bitmap/bitmap.h"
 #include "capture/capture.h"
 #include "catalog/state.h"
@@ -146,7 +147,7 @@ find_tracked(void *arg)
  * is there now was there before any writer that the snapshot will not see.
  */
 static List *
-make_items(List *viewIds)
+make_items(List *viewIds, bool automatic)
 {
 	List	   *items = NIL;
 	ListCell   *lc;
@@ -154,13 +155,23 @@ make_items(List *viewIds)
 	foreach(lc, viewIds)
 	{
 		SegmentWork *item = palloc0(sizeof(SegmentWork));
-		char	   *ignored;
+		ErrorData  *error;
 
 		CHECK_FOR_INTERRUPTS();
 		item->viewId = lfirst_oid(lc);
 		item->level = -1;
-		/* what fails here fails again below, where it is told */
-		(void) segment_refresh_try(find_tracked, item, &ignored);
+
+		/*
+		 * what fails here fails again below, where it is told; what waits for
+		 * a lock has its turn later
+		 */
+		error = segment_attempt(find_tracked, item);
+		if (error != NULL && segment_attempt_is_passing(error))
+		{
+			if (!automatic)
+				ReThrowError(error);
+			continue;
+		}
 		items = lappend(items, item);
 	}
 	return items;
@@ -530,7 +541,7 @@ segment_refresh_round(const SegmentRound *round)
 	SEGMENT_STOP("locked");
 	AcceptInvalidationMessages();
 	CommandCounterIncrement();
-	items = make_items(round->viewIds);
+	items = make_items(round->viewIds, round->automatic);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	keep_snapshot(GetActiveSnapshot());
 	more = move_forward_at(items, round, choose_clock());

@@ -104,12 +104,27 @@ segment_refresh_is_turn(Oid subject)
 
 /* ---- what to refresh ---- */
 
-/* Lock a segment's view against being dropped or altered; false if it is gone already. */
+/*
+ * Lock a segment's view against being dropped or altered; false if it is gone
+ * already, or with automatic if somebody else is about to: one segment holds up no
+ * other of its table.
+ */
 static bool
-lock_view(Oid viewId)
+lock_view(Oid viewId, bool automatic)
 {
-	LockRelationOid(viewId, AccessShareLock);
+	if (!automatic)
+		LockRelationOid(viewId, AccessShareLock);
+	else if (!ConditionalLockRelationOid(viewId, AccessShareLock))
+		return false;
 	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(viewId));
+}
+
+/* May the owner of a segment read anything of its subject table?  Who may not has no say in its refreshes. */
+static bool
+may_take_part(const SegmentCompiled *compiled)
+{
+	return pg_class_aclcheck(compiled->subject, compiled->owner, ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(compiled->subject, compiled->owner, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
 }
 
 static int
@@ -150,8 +165,13 @@ rounds_of(List *viewIds)
 
 	foreach(lc, viewIds)
 	{
-		(void) lock_view(lfirst_oid(lc));
-		rounds = add_to_rounds(rounds, segment_catalog_compiled(lfirst_oid(lc), false)->subject, lfirst_oid(lc));
+		const SegmentCompiled *compiled;
+
+		(void) lock_view(lfirst_oid(lc), false);
+		compiled = segment_catalog_compiled(lfirst_oid(lc), false);
+		if (!may_take_part(compiled))
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(compiled->subject));
+		rounds = add_to_rounds(rounds, compiled->subject, lfirst_oid(lc));
 		if (!segment_compat_owns(lfirst_oid(lc), GetUserId()))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(lfirst_oid(lc)));
 	}
@@ -207,10 +227,10 @@ rounds_of_all(Oid subject, bool automatic, bool lock, bool *blocked)
 			if (compiled == NULL || compiled->subject != subject)
 				continue;
 		}
-		if (lock && !lock_view(entry->viewId))
+		if (lock && !lock_view(entry->viewId, automatic))
 			continue;
 		compiled = try_compile(entry->viewId, automatic, blocked);
-		if (compiled != NULL && (!OidIsValid(subject) || compiled->subject == subject))
+		if (compiled != NULL && (!OidIsValid(subject) || compiled->subject == subject) && may_take_part(compiled))
 			rounds = add_to_rounds(rounds, compiled->subject, entry->viewId);
 	}
 	return rounds;
@@ -359,10 +379,13 @@ try_due_at(Attempt *attempt)
 {
 	SegmentState state;
 	SegmentEntry *entry;
+	ErrorData  *error = segment_attempt(find_due, attempt);
 
-	if (segment_attempt(find_due, attempt) == NULL)
+	if (error == NULL)
 		return attempt->due;
 	attempt->standing = NULL;
+	if (segment_attempt_is_passing(error))
+		return attempt->now + USECS_PER_SEC;
 	entry = segment_catalog_lookup(attempt->viewId);
 	if (entry != NULL && segment_state_get(entry->id, GetActiveSnapshot(), &state) && state.status == SEGMENT_FAILED)
 		return state.retryAt;
