@@ -205,64 +205,6 @@ segment_compat_reads_view(Query *query, Oid viewId, Oid *userId)
 }
 #endif
 
-/* Has a query the form of a rule: nothing but the same columns of the same table, some of which may not be asked for? */
-static inline bool
-segment_compat_has_form_of(Query *query, Query *rule)
-{
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	if (list_length(query->rtable) != list_length(rule->rtable) || list_length(query->targetList) != list_length(rule->targetList) ||
-		query->distinctClause != NIL || query->groupClause != NIL || query->groupingSets != NIL || query->sortClause != NIL ||
-		query->havingQual != NULL || query->setOperations != NULL || query->limitCount != NULL || query->limitOffset != NULL ||
-		query->cteList != NIL || query->rowMarks != NIL || query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs)
-		return false;
-	forboth(lc, query->targetList, lc2, rule->targetList)
-	{
-		Node	   *column = (Node *) ((TargetEntry *) lfirst(lc))->expr;
-
-		if (!IsA(column, Const) && !equal(column, ((TargetEntry *) lfirst(lc2))->expr))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Is the query that is being planned the one of this view, whose rule has this
- * query?  From 16 on nothing in it says so: what reads the view stands around it.
- */
-static inline bool
-segment_compat_is_query_of(PlannerInfo *root, Oid viewId, Query *rule)
-{
-#if PG_VERSION_NUM >= 160000
-	Oid			userId;
-
-	return root->parent_root != NULL && segment_compat_reads_view(root->parent_root->parse, viewId, &userId) &&
-		segment_compat_has_form_of(root->parse, rule);
-#else
-	ListCell   *lc;
-
-	/* in it stand OLD and NEW of the rule */
-	foreach(lc, root->parse->rtable)
-		if (((RangeTblEntry *) lfirst(lc))->relid == viewId)
-		return true;
-	return false;
-#endif
-}
-
-/* Does the current user himself read this view in the query that is being planned, where it has been pulled up? */
-static inline bool
-segment_compat_is_read_beside(PlannerInfo *root, Oid viewId)
-{
-#if PG_VERSION_NUM >= 160000
-	Oid			userId;
-
-	return segment_compat_reads_view(root->parse, viewId, &userId) && !OidIsValid(userId);
-#else
-	return false;
-#endif
-}
-
 #if PG_VERSION_NUM >= 180000
 typedef struct SegmentGenerated
 {
@@ -301,6 +243,68 @@ segment_compat_expand_generated(Node *node, int varno, Oid relid)
 	table_close(generated.rel, NoLock);
 #endif
 	return node;
+}
+
+/* Has a query the form of a rule: nothing but the same columns of the same table, some of which may not be asked for? */
+static inline bool
+segment_compat_has_form_of(Query *query, Query *rule, int varno, Oid relid)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (list_length(query->rtable) != list_length(rule->rtable) || list_length(query->targetList) != list_length(rule->targetList) ||
+		query->distinctClause != NIL || query->groupClause != NIL || query->groupingSets != NIL || query->sortClause != NIL ||
+		query->havingQual != NULL || query->setOperations != NULL || query->limitCount != NULL || query->limitOffset != NULL ||
+		query->cteList != NIL || query->rowMarks != NIL || query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs)
+		return false;
+	forboth(lc, query->targetList, lc2, rule->targetList)
+	{
+		Node	   *column = (Node *) ((TargetEntry *) lfirst(lc))->expr;
+		Node	   *expected = (Node *) copyObject(((TargetEntry *) lfirst(lc2))->expr);
+
+		if (IsA(column, Const) || equal(column, expected))
+			continue;
+		expected = segment_compat_expand_generated(expected, varno, relid);
+		if (!equal(column, expected) && !equal(column, eval_const_expressions(NULL, expected)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Is the query that is being planned the one of this view, whose rule has this
+ * query?  From 16 on nothing in it says so: what reads the view stands around it.
+ */
+static inline bool
+segment_compat_is_query_of(PlannerInfo *root, Oid viewId, Query *rule, int varno, Oid relid)
+{
+#if PG_VERSION_NUM >= 160000
+	Oid			userId;
+
+	return root->parent_root != NULL && segment_compat_reads_view(root->parent_root->parse, viewId, &userId) &&
+		segment_compat_has_form_of(root->parse, rule, varno, relid);
+#else
+	ListCell   *lc;
+
+	/* in it stand OLD and NEW of the rule */
+	foreach(lc, root->parse->rtable)
+		if (((RangeTblEntry *) lfirst(lc))->relid == viewId)
+		return true;
+	return false;
+#endif
+}
+
+/* Does the current user himself read this view in the query that is being planned, where it has been pulled up? */
+static inline bool
+segment_compat_is_read_beside(PlannerInfo *root, Oid viewId)
+{
+#if PG_VERSION_NUM >= 160000
+	Oid			userId;
+
+	return segment_compat_reads_view(root->parse, viewId, &userId) && !OidIsValid(userId);
+#else
+	return false;
+#endif
 }
 
 /* Forget as which user the rights on the tables of a query are checked. */

@@ -269,7 +269,8 @@ segmentation_count_flip_result(PG_FUNCTION_ARGS)
 		PG_RETURN_TIMESTAMPTZ(flip);
 	}
 	missing = state->k - state->counted;
-	if (missing > state->out.n)
+	/* of partial states that do not agree, nothing is known */
+	if (missing <= 0 || missing > state->out.n)
 		PG_RETURN_NULL();
 	keys = palloc(state->out.n * sizeof(int64));
 	memcpy(keys, state->out.keys, state->out.n * sizeof(int64));

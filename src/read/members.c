@@ -264,12 +264,17 @@ forget_results(void)
 /* Sources read in this transaction whose statements are not known to us: OIDs, in TopTransactionContext. */
 static List *untracked_sources = NIL;
 
+/* One source of these segments is: any may be. */
 static void
-note_untracked(Oid relid)
+note_untracked(List *closure)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	ListCell   *lc;
+	ListCell   *lc2;
 
-	untracked_sources = list_append_unique_oid(untracked_sources, relid);
+	foreach(lc, closure)
+		foreach(lc2, ((SegmentCompiled *) lfirst(lc))->sources)
+		untracked_sources = list_append_unique_oid(untracked_sources, ((SegmentSource *) lfirst(lc2))->relid);
 	MemoryContextSwitchTo(old);
 }
 
@@ -282,7 +287,9 @@ is_untracked_written(void)
 	foreach(lc, untracked_sources)
 	{
 		Relation	rel = RelationIdGetRelation(lfirst_oid(lc));
-		bool		locked = RelationIsValid(rel) && CheckRelationLockedByMe(rel, RowExclusiveLock, true);
+
+		/* children may be written by themselves */
+		bool		locked = RelationIsValid(rel) && (rel->rd_rel->relhassubclass || CheckRelationLockedByMe(rel, RowExclusiveLock, true));
 
 		if (RelationIsValid(rel))
 			RelationClose(rel);
@@ -472,6 +479,7 @@ current_result_set(void)
 		if (set->valid && set->clock == clock && set->refreshed == reads_refreshed() && same_snapshot(&set->snapshot, snapshot))
 		{
 			set->used = ++use_counter;
+			set->inFlight |= inFlight;
 			return set;
 		}
 	}
@@ -759,7 +767,7 @@ find_standing(SegmentStanding *standing, ResultSet *set, bool broken)
 		SegmentFull sources = check_sources(compiled, &standing->untracked);
 
 		if (sources == FULL_UNTRACKED)
-			note_untracked(standing->untracked);
+			note_untracked(standing->closure);
 		if (sources != FULL_NOT)
 		{
 			standing->full = sources;

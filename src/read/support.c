@@ -382,7 +382,7 @@ simplify_holds(PlannerInfo *root, FuncExpr *call)
 		find_place((Node *) root->parse->jointree, key->varno, false) != PLACE_PLAIN ||
 		(!same_condition(root, compiled, key->varno, lthird(call->args)) && !is_forbidden(compiled, userId)))
 		return NULL;
-	if (OidIsValid(userId) && !segment_compat_is_query_of(root, viewId, compiled->query) && !SEGMENT_MUTANT("anybodys_view"))
+	if (OidIsValid(userId) && !segment_compat_is_query_of(root, viewId, compiled->query, compiled->subjectVarno, compiled->subject) && !SEGMENT_MUTANT("anybodys_view"))
 	{
 		if (!segment_compat_is_read_beside(root, viewId))
 			return NULL;

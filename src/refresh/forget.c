@@ -68,6 +68,9 @@ typedef struct Scope
 	List	   *ids;			/* of its segments */
 	List	   *keys;			/* attribute numbers of their keys */
 	List	   *keyed;			/* of Keyed * */
+	List	   *broken;			/* ids of segments that cannot be compiled:
+								 * what they have built is given up, and any
+								 * invalidation may be theirs */
 } Scope;
 
 /* One of our tables, and how its rows of $2 (ids of segments) hold ids of $1. */
@@ -97,11 +100,14 @@ static const Holder holders[] = {
 		"id = ANY ($2) AND ids" OVERLAPS,
 	"ids = ids" MINUS},
 	{"invalidation",
-		"EXISTS (SELECT FROM unnest($3, $4) k (source, key) WHERE k.source = invalidation.source"
-		" AND (k.key = invalidation.key OR k.key | 16384 = invalidation.key)) AND keys" OVERLAPS,
-		"keys = CASE WHEN EXISTS (SELECT FROM unnest($3, $4, $5) k (source, key, shared) WHERE k.source = invalidation.source"
+		"(cardinality($6) > 0 OR EXISTS (SELECT FROM unnest($3, $4) k (source, key) WHERE k.source = invalidation.source"
+		" AND (k.key = invalidation.key OR k.key | 16384 = invalidation.key))) AND keys" OVERLAPS,
+		"keys = CASE WHEN cardinality($6) > 0 OR EXISTS (SELECT FROM unnest($3, $4, $5) k (source, key, shared) WHERE k.source = invalidation.source"
 	" AND (k.key = invalidation.key OR k.key | 16384 = invalidation.key) AND k.shared) THEN NULL ELSE keys" MINUS " END"}
 };
+
+/* What a segment has built, and can build again. */
+static const char *const built[] = {"state", "chunk", "deadline"};
 
 /* ---- what a subject table has ---- */
 
@@ -196,16 +202,14 @@ make_scope(Oid subject)
 		if (compiled == NULL && !OidIsValid(segment_catalog_owner(entry->viewId)))
 			continue;
 
-		/*
-		 * it cannot be asked whether it is of this table: as if it were, and
-		 * what it has built is given up
-		 */
+		/* it cannot be asked whether it is of this table: as if it were */
 		if (compiled == NULL)
 		{
-			if (error != NULL && segment_attempt_is_passing(error))
+			/* but for want of stack, which is the caller's */
+			if (error != NULL && (segment_attempt_is_passing(error) || error->sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX))
 				ReThrowError(error);
-			segment_state_delete(entry->id);
-			scope->ids = list_append_unique_int(scope->ids, entry->id);
+			scope->ids = lappend_int(scope->ids, entry->id);
+			scope->broken = lappend_int(scope->broken, entry->id);
 			continue;
 		}
 		all = lappend(all, (void *) compiled);
@@ -314,7 +318,7 @@ check_caller(Oid subject)
 
 /* ---- the work ---- */
 
-/* $1 ids, $2 segments, $3 to $5 the columns of scope->keyed */
+/* $1 ids, $2 segments, $3 to $5 the columns of scope->keyed, $6 those of the segments that cannot be compiled */
 static void
 add_parameters(SegmentQuery *query, Scope *scope, Datum ids)
 {
@@ -345,6 +349,11 @@ add_parameters(SegmentQuery *query, Scope *scope, Datum ids)
 					  PointerGetDatum(construct_array(keys, n, INT4OID, 4, true, TYPALIGN_INT)));
 	segment_query_add(query, BOOLARRAYOID,
 					  PointerGetDatum(construct_array(shared, n, BOOLOID, 1, true, TYPALIGN_CHAR)));
+	n = 0;
+	foreach(lc, scope->broken)
+		values[n++] = Int32GetDatum(lfirst_int(lc));
+	segment_query_add(query, INT4ARRAYOID,
+					  PointerGetDatum(construct_array(values, n, INT4OID, 4, true, TYPALIGN_INT)));
 }
 
 /* How many rows of one of our tables hold one of the ids? */
@@ -368,6 +377,8 @@ remove_ids(SegmentQuery *query)
 	SegmentQueryGuard guard;
 
 	segment_query_begin(&guard);
+	for (int i = 0; i < lengthof(built); i++)
+		segment_query_run(query, psprintf("DELETE FROM segment.%s WHERE id = ANY ($6)", built[i]), false);
 	/* caches of bases go by version */
 	segment_query_run(query,
 					  "UPDATE segment.state s SET version = nextval('segment.version_seq'), size = s.size - c.n FROM ("

@@ -170,6 +170,7 @@ make_items(List *viewIds, bool automatic)
 		{
 			if (!automatic)
 				ReThrowError(error);
+			segment_refresh_hold_up(item->viewId);
 			continue;
 		}
 		items = lappend(items, item);

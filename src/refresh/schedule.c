@@ -115,16 +115,71 @@ lock_view(Oid viewId, bool automatic)
 	if (!automatic)
 		LockRelationOid(viewId, AccessShareLock);
 	else if (!ConditionalLockRelationOid(viewId, AccessShareLock))
+	{
+		segment_refresh_hold_up(viewId);
 		return false;
+	}
 	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(viewId));
 }
 
-/* May the owner of a segment read anything of its subject table?  Who may not has no say in its refreshes. */
+/*
+ * Whose owner may read nothing of the subject table has no say in its refreshes,
+ * but for one that marks it as failed: what it holds back with its epoch is let go.
+ */
 static bool
 may_take_part(const SegmentCompiled *compiled)
 {
-	return pg_class_aclcheck(compiled->subject, compiled->owner, ACL_SELECT) == ACLCHECK_OK ||
-		pg_attribute_aclcheck_all(compiled->subject, compiled->owner, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+	bool		missing = false;
+	SegmentState state;
+
+	return pg_class_aclcheck_ext(compiled->subject, compiled->owner, ACL_SELECT, &missing) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(compiled->subject, compiled->owner, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK ||
+		(segment_state_get(compiled->id, NULL, &state) && state.epoch != 0);
+}
+
+/* ---- segments that a lock of somebody else holds up ---- */
+
+/* A view that is not looked at for a moment. */
+typedef struct HeldUp
+{
+	Oid			viewId;
+	TimestampTz until;
+} HeldUp;
+
+static List *held_up = NIL;		/* of HeldUp *, in TopMemoryContext */
+
+void
+segment_refresh_hold_up(Oid viewId)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	HeldUp	   *held = palloc(sizeof(HeldUp));
+
+	held->viewId = viewId;
+	held->until = GetCurrentTimestamp() + USECS_PER_SEC;
+	held_up = lappend(held_up, held);
+	MemoryContextSwitchTo(old);
+}
+
+/* Until when?  Not after now: it is not. */
+static TimestampTz
+held_until(Oid viewId, TimestampTz now)
+{
+	TimestampTz until = now;
+	ListCell   *lc;
+
+	foreach(lc, held_up)
+	{
+		HeldUp	   *held = lfirst(lc);
+
+		if (held->until <= now)
+		{
+			held_up = foreach_delete_current(held_up, lc);
+			pfree(held);
+		}
+		else if (held->viewId == viewId)
+			until = Max(until, held->until);
+	}
+	return until;
 }
 
 static int
@@ -169,11 +224,11 @@ rounds_of(List *viewIds)
 
 		(void) lock_view(lfirst_oid(lc), false);
 		compiled = segment_catalog_compiled(lfirst_oid(lc), false);
+		if (!segment_compat_owns(lfirst_oid(lc), GetUserId()))
+			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(lfirst_oid(lc)));
 		if (!may_take_part(compiled))
 			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(compiled->subject));
 		rounds = add_to_rounds(rounds, compiled->subject, lfirst_oid(lc));
-		if (!segment_compat_owns(lfirst_oid(lc), GetUserId()))
-			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(lfirst_oid(lc)));
 	}
 	return rounds;
 }
@@ -408,6 +463,11 @@ round_due_at(const SegmentRound *round, TimestampTz now)
 
 		CHECK_FOR_INTERRUPTS();
 		attempt->viewId = lfirst_oid(lc);
+		if (held_until(attempt->viewId, now) > now)
+		{
+			due = Min(due, held_until(attempt->viewId, now));
+			continue;
+		}
 		attempt->paced = DT_NOEND;
 		attempt->now = now;
 		unpaced = try_due_at(attempt);

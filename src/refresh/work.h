@@ -126,6 +126,9 @@ extern void segment_refresh_collect_garbage(void);
  */
 extern SegmentWindow segment_refresh_divide(List *items, Oid subject, int64 budget, TimestampTz clock);
 
+/* A lock of somebody else is in the way of this segment: the worker does without it for a second. */
+extern void segment_refresh_hold_up(Oid viewId);
+
 /*
  * Run something in a subtransaction; false, with *message, when it fails.
  * Cancels and what only concerns the whole transaction are raised again.
