@@ -139,7 +139,7 @@ COMMENT ON FUNCTION segment.next_batch(text, integer) IS
 CREATE FUNCTION segment.ack(consumer text, segment regclass, number bigint) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'segmentation_ack' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION segment.ack(text, regclass, bigint) IS
-	'changes of a segment up to this number are done with; returns the position, which never goes back, NULL if the segment has been dropped meanwhile';
+	'changes of a segment up to this number are done with; returns the position, which never goes back, NULL if the segment has been dropped meanwhile; needs SELECT on the segment';
 
 CREATE FUNCTION segment.reset_consumer(
 	name text, only_segment regclass DEFAULT NULL,

@@ -539,30 +539,19 @@ List *
 segment_capture_tables(void)
 {
 	Oid			function = segment_capture_function();
-	Relation	depend;
 	List	   *relids = NIL;
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
 	if (!OidIsValid(function))
 		return NIL;
-	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(ProcedureRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(function));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, segment_catalog_dependents(ProcedureRelationId, function))
 	{
-		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend row = lfirst(lc);
 		Oid			relid = row->classid == TriggerRelationId ? trigger_table(row->objid) : InvalidOid;
 
 		if (OidIsValid(relid))
 			relids = list_append_unique_oid(relids, relid);
 	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
 	list_sort(relids, list_oid_cmp);
 	return relids;
 }

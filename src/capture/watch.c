@@ -17,11 +17,8 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -31,7 +28,6 @@
 #include "commands/event_trigger.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -151,26 +147,18 @@ watch_partitions(const AlterTableStmt *statement)
 static bool
 has_dependents(Oid type)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	bool		found = false;
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(type));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, segment_catalog_dependents(TypeRelationId, type))
 	{
-		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend row = lfirst(lc);
 
 		/* columns and attributes; domains and ranges; not functions */
-		found = row->deptype == DEPENDENCY_NORMAL &&
-			((row->classid == RelationRelationId && row->objsubid > 0) || row->classid == TypeRelationId);
+		if (row->deptype == DEPENDENCY_NORMAL &&
+			((row->classid == RelationRelationId && row->objsubid > 0) || row->classid == TypeRelationId))
+			return true;
 	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return found;
+	return false;
 }
 
 /* May columns of other tables have the rows of this one as their type? */

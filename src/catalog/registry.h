@@ -47,6 +47,9 @@ extern List *segment_catalog_all(void);
  */
 extern Oid	segment_catalog_schema(bool missing_ok);
 
+/* What depends on an object: list of Form_pg_depend, palloc'd. */
+extern List *segment_catalog_dependents(Oid classId, Oid objectId);
+
 /* Between a list of char * and a text[]; NULL elements are left out. */
 extern Datum segment_catalog_strings_to_array(List *strings);
 extern List *segment_catalog_array_to_strings(Datum datum);

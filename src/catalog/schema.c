@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * schema.c
- *		Schema "segment", whose objects are trusted by their names; owners.
+ *		Schema "segment", whose objects are trusted by their names; owners, dependents.
  *
  * What the extension reads and writes for its users it finds by name in this
  * schema, and uses with all rights (query.c) or without asking for any.  So
@@ -100,6 +100,25 @@ segment_catalog_owner(Oid relid)
 	return owner;
 }
 
+List *
+segment_catalog_dependents(Oid classId, Oid objectId)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	List	   *rows = NIL;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(classId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(objectId));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		rows = lappend(rows, memcpy(palloc(sizeof(FormData_pg_depend)), GETSTRUCT(tuple), sizeof(FormData_pg_depend)));
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return rows;
+}
+
 /* Has this schema been there before the transaction?  Also if it was changed since. */
 static bool
 is_older(Oid schema)
@@ -134,20 +153,14 @@ check_is_fresh(Oid schema)
 static void
 check_is_empty(Oid schema, Oid self)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(NamespaceRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(schema));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, segment_catalog_dependents(NamespaceRelationId, schema))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress object = {form->classid, form->objid, form->objsubid};
+		Form_pg_depend row = lfirst(lc);
+		ObjectAddress object = {row->classid, row->objid, row->objsubid};
 
-		if (form->classid == ExtensionRelationId || (form->classid == ProcedureRelationId && form->objid == self))
+		if (row->classid == ExtensionRelationId || (row->classid == ProcedureRelationId && row->objid == self))
 			continue;
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -155,8 +168,6 @@ check_is_empty(Oid schema, Oid self)
 				errdetail("There is %s.", getObjectDescription(&object, false)),
 				errhint("Extension \"segmentation\" needs the schema for itself: drop what is in it, or rename it."));
 	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
 }
 
 /* ERROR if somebody else has been granted CREATE. */
