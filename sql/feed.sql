@@ -428,6 +428,13 @@ BEGIN
 	END LOOP;
 END $$;
 SELECT command, message FROM commands ORDER BY n;
+-- one that takes too long
+DO LANGUAGE segment $$ ALTER SEGMENT german ON ENTER EXECUTE FUNCTION meddle('SELECT pg_sleep(3600)') $$;
+UPDATE customers SET country = CASE country WHEN 'DE' THEN 'XX' ELSE 'DE' END WHERE id IN (1, 2);
+SET segmentation.hook_timeout = '50ms';
+DO LANGUAGE segment $$ REFRESH SEGMENT german $$;
+RESET segmentation.hook_timeout;
+SELECT message FROM segment.hooks;
 SHOW search_path;
 SELECT unsound();
 DO LANGUAGE segment $$ ALTER SEGMENT german ON ENTER DO NOTHING $$;

@@ -52,7 +52,7 @@ UPDATE customers SET country = 'DE' WHERE id IN (1, 601);
 DELETE FROM customers WHERE id IN (2, 602);
 INSERT INTO customers VALUES (1001, 'DE', 99, '2026-01-01 07:00Z');
 SELECT wrong();
--- whoever's average changes is everybody: that segment begins again
+-- whoever's average changes is everybody: that segment is not divided
 SELECT segment.refresh_step('customers', 300);
 TABLE progress;
 SELECT wrong();

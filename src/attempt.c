@@ -12,8 +12,16 @@
 
 #include "access/xact.h"
 #include "attempt.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+/* What catches its cancel, and goes on, is canceled again so much later. */
+#define AGAIN_MS 10000
 
 /*
  * Users' code may raise any SQLSTATE, its own or one that comes from elsewhere,
@@ -81,4 +89,89 @@ segment_attempt(void (*what) (void *arg), void *arg)
 	if (error != NULL && concerns_all(error))
 		ReThrowError(error);
 	return error;
+}
+
+/* ---- within a time ---- */
+
+static volatile sig_atomic_t limited = false;	/* one is running */
+static volatile sig_atomic_t expired = false;
+
+/*
+ * In a signal handler: cancel what has had its time, as a session that asks for
+ * it would; and a process that is told to end does so, whatever it runs.
+ */
+static void
+expire(void)
+{
+	expired = true;
+	QueryCancelPending = true;
+	if (ShutdownRequestPending)
+		ProcDiePending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+typedef struct Limited
+{
+	int			milliseconds;
+	const char *setting;
+	void		(*what) (void *arg);
+	void	   *arg;
+	TimeoutId	timeout;
+} Limited;
+
+static void
+start_clock(const Limited *this)
+{
+	limited = true;
+	expired = false;
+	enable_timeout_every(this->timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), this->milliseconds), AGAIN_MS);
+}
+
+static void
+stop_clock(const Limited *this)
+{
+	disable_timeout(this->timeout, false);
+	limited = false;
+	/* it came when there was nothing to end any more */
+	if (expired && !ShutdownRequestPending)
+		QueryCancelPending = false;
+}
+
+static void
+run_limited(void *arg)
+{
+	const Limited *this = arg;
+
+	start_clock(this);
+	PG_TRY();
+	{
+		this->what(this->arg);
+		stop_clock(this);
+	}
+	PG_CATCH();
+	{
+		stop_clock(this);
+		if (!expired || ShutdownRequestPending || geterrcode() != ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				errcode(ERRCODE_QUERY_CANCELED),
+				errmsg("it took longer than %s, %d ms", this->setting, this->milliseconds));
+	}
+	PG_END_TRY();
+}
+
+ErrorData *
+segment_attempt_within(int milliseconds, const char *setting, void (*what) (void *arg), void *arg)
+{
+	static TimeoutId timeout = MAX_TIMEOUTS;
+	Limited		this = {.milliseconds = milliseconds,.setting = setting,.what = what,.arg = arg};
+
+	if (limited || milliseconds == 0)
+		return segment_attempt(what, arg);
+	if (timeout == MAX_TIMEOUTS)
+		timeout = RegisterTimeout(USER_TIMEOUT, expire);
+	this.timeout = timeout;
+	return segment_attempt(run_limited, &this);
 }

@@ -15,6 +15,14 @@
  */
 extern ErrorData *segment_attempt(void (*what) (void *arg), void *arg);
 
+/*
+ * The same, and what takes longer than so many ms (0: no limit) is ended by an
+ * error that names the setting they come from; within another one that limit
+ * counts.  PostgreSQL leaves its timer running, which sets the latch once, when
+ * the time would have been over.
+ */
+extern ErrorData *segment_attempt_within(int milliseconds, const char *setting, void (*what) (void *arg), void *arg);
+
 /* Of the moment and the machine (a lock, memory, a disk), and not of what was tried, however often? */
 extern bool segment_attempt_is_passing(const ErrorData *error);
 

@@ -49,7 +49,8 @@
  *	  promised yet, as a worker keeps a promise longer than that.
  *
  * A transaction that is prepared does 2 and 3 when it is.  COMMIT PREPARED rings
- * nobody; a worker that sees such a transaction's lock looks every now and then.
+ * nobody; a worker that sees such a transaction's lock looks again after a second,
+ * and then after twice as long each time, up to segmentation.naptime.
  *
  * What a writer pays: before and after its commit, three words of the worker's
  * PGPROC and a latch that most often is set already.  Only when the cached PGPROC
@@ -66,8 +67,10 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -465,15 +468,47 @@ segment_doorbell_withdraw(void)
 	return !MyLatch->is_set;
 }
 
+/* Who holds ROW EXCLUSIVE on segment.invalidation, palloc'd. */
+static VirtualTransactionId *
+list_writers(Oid invalidation, int *count)
+{
+	LOCKTAG		tag;
+
+	*count = 0;
+	if (!OidIsValid(invalidation))
+		return NULL;
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, invalidation);
+	return GetLockConflicts(&tag, ShareLock, count);
+}
+
 bool
 segment_doorbell_writers(Oid invalidation)
 {
-	LOCKTAG		tag;
 	int			count;
+	VirtualTransactionId *writers = list_writers(invalidation, &count);
 
-	if (!OidIsValid(invalidation))
-		return false;
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, invalidation);
-	pfree(GetLockConflicts(&tag, ShareLock, &count));
+	if (writers != NULL)
+		pfree(writers);
 	return count > 0;
+}
+
+uint64
+segment_doorbell_prepared(Oid invalidation)
+{
+	int			count;
+	VirtualTransactionId *writers = max_prepared_xacts > 0 ? list_writers(invalidation, &count) : NULL;
+	uint64		sum = 0;
+
+	for (int i = 0; writers != NULL && i < count; i++)
+	{
+		bool		more;
+		TransactionId xid = VirtualTransactionIdIsRecoveredPreparedXact(writers[i]) ?
+		writers[i].localTransactionId : TwoPhaseGetXidByVirtualXID(writers[i], &more);
+
+		if (TransactionIdIsValid(xid))
+			sum += hash_bytes_uint32_extended(xid, 0) | 1;
+	}
+	if (writers != NULL)
+		pfree(writers);
+	return sum;
 }

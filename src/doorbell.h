@@ -77,4 +77,7 @@ extern bool segment_doorbell_withdraw(void);
 /* Is there a transaction, prepared ones too, that may have written invalidations? */
 extern bool segment_doorbell_writers(Oid invalidation);
 
+/* Which prepared ones are there?  A number that changes with them; 0: none. */
+extern uint64 segment_doorbell_prepared(Oid invalidation);
+
 #endif							/* SEGMENT_DOORBELL_H */

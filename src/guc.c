@@ -24,6 +24,8 @@ int			segment_guc_refresh_delay = 500;
 int			segment_guc_naptime = 60;
 int			segment_guc_max_refresh_workers = 2;
 int			segment_guc_refresh_budget = 250000;
+int			segment_guc_evaluation_timeout = 10 * 60 * 1000;
+int			segment_guc_hook_timeout = 60 * 1000;
 int64		segment_guc_clock = 0;
 int			segment_guc_history_retention = 90 * 24 * 60;
 int			segment_guc_consumer_retention = 30 * 24 * 60;
@@ -139,7 +141,7 @@ define_worker_settings(void)
 	DefineCustomIntVariable("segmentation.naptime",
 							"Time that the worker stays when there is nothing to do.",
 							"A worker takes one of max_worker_processes. Lower it to give that back sooner; raise it, or set -1 for "
-							"ever, to spare writers the start of a new one. Prepared transactions are looked after this often.",
+							"ever, to spare writers the start of a new one. It is also how long the worker waits at most between looks for COMMIT PREPARED.",
 							&segment_guc_naptime,
 							60, -1, 24 * 3600,
 							PGC_SUSET,
@@ -164,6 +166,26 @@ define_worker_settings(void)
 							250000, 1, INT_MAX,
 							PGC_SUSET,
 							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("segmentation.evaluation_timeout",
+							"Time that the worker gives one evaluation.",
+							"A condition that takes longer, one that calls a function which waits for something, say, fails like one with an "
+							"error, instead of holding up all others. Raise it where whole tables take longer to read; 0 sets no limit.",
+							&segment_guc_evaluation_timeout,
+							10 * 60 * 1000, 0, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("segmentation.hook_timeout",
+							"Time that a refresh gives one call of a hook.",
+							"A hook runs in the transaction of the refresh, and others wait for it. One that takes longer fails, and what it did is "
+							"undone. Lower it where refreshes must be swift, raise it for hooks with much to do; 0 sets no limit.",
+							&segment_guc_hook_timeout,
+							60 * 1000, 0, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MS,
 							NULL, NULL, NULL);
 }
 

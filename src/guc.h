@@ -45,6 +45,10 @@ extern int	segment_guc_max_refresh_workers;
 /* segmentation.refresh_budget: subjects that one transaction of the worker evaluates */
 extern int	segment_guc_refresh_budget;
 
+/* segmentation.evaluation_timeout and segmentation.hook_timeout, in ms; 0: no limit */
+extern int	segment_guc_evaluation_timeout;
+extern int	segment_guc_hook_timeout;
+
 /* segmentation.clock as an instant; 0 = not set: the real clock */
 extern int64 segment_guc_clock;
 

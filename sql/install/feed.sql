@@ -11,7 +11,7 @@ CREATE TABLE segment.change (
 	number   bigint NOT NULL,
 	previous bigint NOT NULL,           -- number of the segment's change before this one; 0 = there was none
 	clock    timestamptz NOT NULL,      -- what now() was in the refresh
-	since    timestamptz,               -- = clock; NULL = taken back by a later refresh with an earlier clock: not part of the history
+	since    timestamptz,               -- = clock, but for refreshes with an earlier clock that came later: theirs where they found the same members, else NULL (taken back, no part of the history)
 	written  timestamptz NOT NULL,      -- real time, for the retention
 	reason   "char" NOT NULL,           -- b built (first, or another definition, or after a restore), r refreshed
 	size     bigint NOT NULL,           -- members after it
@@ -49,7 +49,10 @@ CREATE TABLE segment.subscription (
 	id       integer NOT NULL,          -- segment.segment.id
 	position bigint NOT NULL,           -- segment.change.number that was acknowledged last
 	PRIMARY KEY (consumer, id)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+) WITH (
+	-- A position is updated with each batch: room for HOT updates, and vacuum by the number of dead rows, see segment.epoch.
+	fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, vacuum_truncate = false
+);
 CREATE INDEX subscription_id ON segment.subscription (id);
 
 -- What to call when members enter or leave.

@@ -1,5 +1,8 @@
 -- ---- refresh: what is materialised ----
 -- Nothing here is dumped: after a restore every segment is unbuilt, reads evaluate in full, and the next refresh builds it again.
+-- Vacuum: rows are updated in place, over and over, and each refresh reads them.  So the number of dead ones alone decides
+-- (a share of the table would be nothing in a small one, and let a large one grow), free room on the pages is for HOT
+-- updates, and the end of the files is not given back, for the reasons given at segment.invalidation.
 
 CREATE SEQUENCE segment.version_seq;
 COMMENT ON SEQUENCE segment.version_seq IS 'versions of bases and ids of epochs; internal';
@@ -10,7 +13,7 @@ CREATE TABLE segment.epoch (
 	snapshot pg_snapshot NOT NULL,  -- the base is the truth of this snapshot
 	xid      xid8 NOT NULL,         -- of the refresh itself: counts as not visible in it
 	clock    timestamptz NOT NULL   -- what now() was
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100, vacuum_truncate = false);
 
 CREATE TABLE segment.state (
 	id           integer PRIMARY KEY,   -- segment.segment.id
@@ -30,7 +33,8 @@ CREATE TABLE segment.state (
 	failures     integer NOT NULL,      -- refreshes that failed in a row
 	retry_at     timestamptz NOT NULL,  -- the worker leaves a failed segment alone until then
 	spare        bigint NOT NULL        -- deadlines that may be added before all but the earliest of each subject are removed
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, vacuum_truncate = false,
+	toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 200, toast.vacuum_truncate = false);
 
 ALTER TABLE segment.state ALTER COLUMN rest SET STORAGE EXTERNAL;
 
@@ -41,7 +45,8 @@ CREATE TABLE segment.chunk (
 	size  integer NOT NULL,             -- members in it
 	ids   segment.bitmap NOT NULL,
 	PRIMARY KEY (id, first)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, vacuum_truncate = false,
+	toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000, toast.vacuum_truncate = false);
 ALTER TABLE segment.chunk ALTER COLUMN ids SET STORAGE EXTERNAL;
 
 -- When the clock may change subjects: buckets of subjects, fine near, coarse far (src/catalog/deadline.c).
@@ -50,7 +55,8 @@ CREATE TABLE segment.deadline (
 	start timestamptz NOT NULL,         -- the bucket is due from here on
 	ids   segment.bitmap NOT NULL,
 	PRIMARY KEY (id, start)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, vacuum_truncate = false,
+	toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000, toast.vacuum_truncate = false);
 ALTER TABLE segment.deadline ALTER COLUMN ids SET STORAGE EXTERNAL;
 
 REVOKE ALL ON segment.epoch, segment.state, segment.chunk, segment.deadline FROM PUBLIC;
@@ -68,7 +74,7 @@ COMMENT ON FUNCTION segment.refresh_step(regclass, bigint, boolean) IS
 CREATE PROCEDURE segment.refresh_all(budget bigint DEFAULT 250000)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'segmentation_refresh_all';
 COMMENT ON PROCEDURE segment.refresh_all(bigint) IS
-	'refresh all segments of the caller, in transactions of at most about so many subjects each (0: no limit, NULL: segmentation.refresh_budget); in a transaction block in one';
+	'refresh all segments of the caller, in transactions of at most about so many subjects each (0: no limit, NULL: segmentation.refresh_budget); in a transaction block in one. A table that cannot be refreshed, because of a lock, say, is left, and its error raised when the others are done';
 
 CREATE FUNCTION segment.rebuild(segment regclass DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'segmentation_rebuild';

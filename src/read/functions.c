@@ -549,6 +549,9 @@ segmentation_standing(PG_FUNCTION_ARGS)
 	standing = this.standing;
 	if (error == NULL && standing == NULL)
 		PG_RETURN_NULL();
+	/* then the row says who refreshes, or why nobody can */
+	if (standing != NULL)
+		segment_read_nudge(standing);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	/* a message may quote a row */

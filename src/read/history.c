@@ -196,12 +196,12 @@ put_membership(ReturnSetInfo *rsinfo, Oid viewId, const Membership *membership)
 /*
  * Rows in which one subject of a segment changes, and the first of the history.
  * at: the instant of its flip where that is known, else of the refresh; what a
- * refresh took back happened, if at all, at that one's clock.
+ * refresh took back happened, if at all, when what came of it began.
  */
 #define CHANGES_OF_SUBJECT \
 	"SELECT CASE WHEN h.since IS NULL" \
-	"  THEN (SELECT t.clock FROM segment.change t WHERE t.id = h.id AND t.number > h.number AND t.since IS NOT NULL ORDER BY t.number LIMIT 1)" \
-	"  ELSE COALESCE((SELECT max(i.instant) FROM unnest(h.instants, h.flipped) i (instant, ids) WHERE i.ids OPERATOR(segment.@>) $2), h.clock) END AS at," \
+	"  THEN (SELECT t.since FROM segment.change t WHERE t.id = h.id AND t.number > h.number AND t.since IS NOT NULL ORDER BY t.number LIMIT 1)" \
+	"  ELSE LEAST((SELECT max(i.instant) FROM unnest(h.instants, h.flipped) i (instant, ids) WHERE i.ids OPERATOR(segment.@>) $2), h.since) END AS at," \
 	" h.entered OPERATOR(segment.@>) $2 AS entered, h.exited OPERATOR(segment.@>) $2 AS exited," \
 	" h.number = f.number AND h.members OPERATOR(segment.@>) $2 AS there" \
 	" FROM (SELECT number FROM segment.change WHERE id = $1 AND members IS NOT NULL ORDER BY number LIMIT 1) f" \

@@ -703,9 +703,9 @@ check_base(const SegmentStanding *standing)
 		return FULL_FAILED;
 	if (state->status != SEGMENT_BUILT && state->status != SEGMENT_BUILDING)
 		return FULL_UNBUILT;
-	/* the base is complete, but that of no snapshot any more */
+	/* the base is that of no snapshot any more */
 	if (state->epoch == 0)
-		return state->status == SEGMENT_BUILT ? FULL_EVERYBODY : FULL_UNBUILT;
+		return FULL_EVERYBODY;
 	return FULL_NOT;
 }
 

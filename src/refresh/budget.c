@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 
 #include "refresh/work.h"
+#include "testing.h"
 
 /* Where the next step of a subject table begins. */
 typedef struct Position
@@ -139,7 +140,11 @@ divide_full(List *items, Oid subject, int64 budget, TimestampTz clock)
 	{
 		SegmentWork *item = lfirst(lc);
 
-		if (!item->full)
+		/*
+		 * a part of what reads a table as a whole costs as much as all of it,
+		 * and any write begins it anew
+		 */
+		if (!item->full || (segment_refresh_reads_whole(item->standing) && !SEGMENT_MUTANT("divided_whole")))
 			continue;
 		if (item->standing->full == FULL_MANY)
 		{

@@ -14,6 +14,7 @@
 
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "postmaster/bgworker.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -21,6 +22,7 @@
 #include "bitmap/bitmap.h"
 #include "catalog/registry.h"
 #include "compat.h"
+#include "guc.h"
 #include "read/read.h"
 #include "refresh/ahead.h"
 #include "refresh/work.h"
@@ -69,7 +71,9 @@ same_group(const SegmentWork *a, const SegmentWork *b)
 bool
 segment_refresh_try(void (*what) (void *arg), void *arg, char **message)
 {
-	ErrorData  *error = segment_attempt(what, arg);
+	/* who waits for his own refresh can cancel it himself */
+	int			limit = MyBgworkerEntry != NULL ? segment_guc_evaluation_timeout : 0;
+	ErrorData  *error = segment_attempt_within(limit, "segmentation.evaluation_timeout", what, arg);
 
 	if (error == NULL)
 		return true;

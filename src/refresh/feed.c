@@ -57,18 +57,31 @@
 
 /* ---- appending ---- */
 
-/* A segment's clock has been set back: what it was in the meantime never was. */
+/*
+ * A segment's clock has been set back: what it was in the meantime never was.
+ * stays: it is now what it was last, so that has been so since the earlier clock.
+ */
 static void
-take_back(int32 id, TimestampTz clock)
+take_back(int32 id, TimestampTz clock, bool stays)
 {
 	SegmentQueryGuard guard;
 	SegmentQuery query = {0};
 
 	segment_query_add(&query, INT4OID, Int32GetDatum(id));
 	segment_query_add(&query, TIMESTAMPTZOID, TimestampTzGetDatum(clock));
+	segment_query_add(&query, BOOLOID, BoolGetDatum(stays && !SEGMENT_MUTANT("taken_back")));
 	segment_query_begin(&guard);
-	segment_query_run(&query, "UPDATE segment.change SET since = NULL WHERE id = $1 AND since > $2", false);
+	segment_query_run(&query,
+					  "UPDATE segment.change SET since = CASE WHEN $3 AND number = (SELECT max(number) FROM segment.change WHERE id = $1) THEN $2 END"
+					  " WHERE id = $1 AND since > $2", false);
 	segment_query_end(&guard);
+}
+
+bool
+segment_feed_is_set_back(const SegmentStanding *standing, TimestampTz clock)
+{
+	return standing->hasState && (clock < standing->state.refreshedAt ||
+								  (standing->state.epoch != 0 && clock < standing->epoch.clock));
 }
 
 /* A set without another, a new one. */
@@ -81,13 +94,39 @@ without(const SegmentBitmap *a, const SegmentBitmap *b)
 	return result;
 }
 
-/* Have the differences become heavier than the members? */
+/*
+ * Is there no row with members that retention could let the history begin with,
+ * not even a while after the time came?  A large segment that changes little
+ * would have the next one in years.
+ */
+static bool
+keeps_too_much(int32 id)
+{
+	TimestampTz retention = segment_guc_history_retention * USECS_PER_MINUTE;
+	TimestampTz now = GetCurrentTimestamp();
+	SegmentQueryGuard guard;
+	SegmentQuery query = {0};
+	SegmentChange oldest;
+	bool		found;
+
+	if (retention <= 0 || SEGMENT_MUTANT("long_history") || !segment_change_oldest(id, GetActiveSnapshot(), &oldest) || oldest.written > now - 2 * retention)
+		return false;
+	segment_query_add(&query, INT4OID, Int32GetDatum(id));
+	segment_query_add(&query, TIMESTAMPTZOID, TimestampTzGetDatum(now - retention));
+	segment_query_begin(&guard);
+	found = segment_query_run(&query,
+							  "SELECT FROM segment.change WHERE id = $1 AND weight = 0 AND written > $2 LIMIT 1", true) > 0;
+	segment_query_end(&guard);
+	return !found;
+}
+
+/* Have the differences become heavier than the members, or old? */
 static void
 choose_members(SegmentChange *change, const SegmentChange *last, const SegmentBitmap *members)
 {
 	change->weight = last->weight + ROW_BYTES + segment_bitmap_serialized_size(change->entered) +
 		segment_bitmap_serialized_size(change->exited);
-	if (last->number == 0 || change->weight > segment_bitmap_serialized_size(members))
+	if (last->number == 0 || change->weight > segment_bitmap_serialized_size(members) || keeps_too_much(change->id))
 	{
 		change->members = members;
 		change->weight = 0;
@@ -162,8 +201,14 @@ segment_feed_append(const SegmentWork *item, TimestampTz clock)
 	SegmentChange last = {0};
 	SegmentChange *change;
 
-	if (is_building(item) || (told && (after == NULL || segment_bitmap_equals(before, after))))
+	if (is_building(item))
 		return NULL;
+	if (told && (after == NULL || segment_bitmap_equals(before, after)))
+	{
+		if (segment_feed_is_set_back(standing, clock))
+			take_back(id, clock, true);
+		return NULL;
+	}
 	if (after == NULL)
 		after = segment_chunk_load(id, GetActiveSnapshot());
 	if (segment_change_newest(id, GetActiveSnapshot(), &last) && before == NULL)
@@ -171,13 +216,17 @@ segment_feed_append(const SegmentWork *item, TimestampTz clock)
 	if (before == NULL || last.number == 0)
 		before = segment_bitmap_create();
 	if (last.number != 0 && segment_bitmap_equals(before, after))
+	{
+		if (clock < last.clock)
+			take_back(id, clock, true);
 		return NULL;
+	}
 
 	change = make_change(standing, before, after, &last, clock);
 	if (told && standing->state.epoch != 0 && standing->state.fingerprint == standing->fingerprint)
 		segment_instant_find(item, change, clock);
 	if (last.number != 0 && clock < last.clock)
-		take_back(id, clock);
+		take_back(id, clock, false);
 	segment_change_insert(change);
 	free_sets(change);
 	return change;

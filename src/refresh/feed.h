@@ -23,6 +23,9 @@
  */
 extern SegmentChange *segment_feed_append(const SegmentWork *item, TimestampTz clock);
 
+/* Is the clock of a refresh before that of the last one?  Then the history has to be put right even if nobody comes or goes. */
+extern bool segment_feed_is_set_back(const SegmentStanding *standing, TimestampTz clock);
+
 /*
  * A refresh of a subject table is done, and all that it wrote is visible to the
  * current command: tell listeners, delete what is too old, call hooks.

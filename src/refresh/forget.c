@@ -68,6 +68,8 @@ typedef struct Scope
 	List	   *ids;			/* of its segments */
 	List	   *keys;			/* attribute numbers of their keys */
 	List	   *keyed;			/* of Keyed * */
+	List	   *read;			/* of SegmentSource *: all that segments read,
+								 * of any table */
 	List	   *broken;			/* ids of segments that cannot be compiled:
 								 * what they have built is given up, and any
 								 * invalidation may be theirs */
@@ -83,6 +85,14 @@ typedef struct Holder
 
 #define MINUS " OPERATOR(segment.-) $1"
 #define OVERLAPS " OPERATOR(segment.&&) $1"
+
+#define SAME_KEY \
+	" k (source, key, shared) WHERE k.source = invalidation.source" \
+	" AND (k.key = invalidation.key OR k.key | 16384 = invalidation.key)"
+
+/* Keys that may be anybody's: of segments that cannot be compiled, or that were dropped or altered meanwhile. */
+#define ANYBODYS \
+	"(cardinality($6) > 0 OR NOT EXISTS (SELECT FROM unnest($7, $8, NULL::boolean[])" SAME_KEY "))"
 
 static const Holder holders[] = {
 	{"change",
@@ -100,10 +110,8 @@ static const Holder holders[] = {
 		"id = ANY ($2) AND ids" OVERLAPS,
 	"ids = ids" MINUS},
 	{"invalidation",
-		"(cardinality($6) > 0 OR EXISTS (SELECT FROM unnest($3, $4) k (source, key) WHERE k.source = invalidation.source"
-		" AND (k.key = invalidation.key OR k.key | 16384 = invalidation.key))) AND keys" OVERLAPS,
-		"keys = CASE WHEN cardinality($6) > 0 OR EXISTS (SELECT FROM unnest($3, $4, $5) k (source, key, shared) WHERE k.source = invalidation.source"
-	" AND (k.key = invalidation.key OR k.key | 16384 = invalidation.key) AND k.shared) THEN NULL ELSE keys" MINUS " END"}
+		"keys" OVERLAPS " AND (" ANYBODYS " OR EXISTS (SELECT FROM unnest($3, $4, $5)" SAME_KEY "))",
+	"keys = CASE WHEN " ANYBODYS " OR EXISTS (SELECT FROM unnest($3, $4, $5)" SAME_KEY " AND k.shared) THEN NULL ELSE keys" MINUS " END"}
 };
 
 /* What a segment has built, and can build again. */
@@ -213,6 +221,7 @@ make_scope(Oid subject)
 			continue;
 		}
 		all = lappend(all, (void *) compiled);
+		scope->read = list_concat(scope->read, compiled->sources);
 		if (compiled->subject != subject)
 			continue;
 		LockRelationOid(entry->viewId, AccessShareLock);
@@ -318,11 +327,11 @@ check_caller(Oid subject)
 
 /* ---- the work ---- */
 
-/* $1 ids, $2 segments, $3 to $5 the columns of scope->keyed, $6 those of the segments that cannot be compiled */
+/* $1 ids, $2 segments, $3 to $5 the columns of scope->keyed, $6 those of the segments that cannot be compiled, $7 and $8 scope->read */
 static void
 add_parameters(SegmentQuery *query, Scope *scope, Datum ids)
 {
-	int			n = Max(list_length(scope->ids), list_length(scope->keyed));
+	int			n = Max(Max(list_length(scope->ids), list_length(scope->keyed)), list_length(scope->read));
 	Datum	   *values = palloc(sizeof(Datum) * Max(n, 1));
 	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
 	Datum	   *shared = palloc(sizeof(Datum) * Max(n, 1));
@@ -354,6 +363,18 @@ add_parameters(SegmentQuery *query, Scope *scope, Datum ids)
 		values[n++] = Int32GetDatum(lfirst_int(lc));
 	segment_query_add(query, INT4ARRAYOID,
 					  PointerGetDatum(construct_array(values, n, INT4OID, 4, true, TYPALIGN_INT)));
+	n = 0;
+	foreach(lc, scope->read)
+	{
+		const SegmentSource *source = lfirst(lc);
+
+		values[n] = ObjectIdGetDatum(source->relid);
+		keys[n++] = Int32GetDatum(source->key);
+	}
+	segment_query_add(query, OIDARRAYOID,
+					  PointerGetDatum(construct_array(values, n, OIDOID, 4, true, TYPALIGN_INT)));
+	segment_query_add(query, INT4ARRAYOID,
+					  PointerGetDatum(construct_array(keys, n, INT4OID, 4, true, TYPALIGN_INT)));
 }
 
 /* How many rows of one of our tables hold one of the ids? */

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "attempt.h"
 #include "guc.h"
 #include "refresh/refresh.h"
 
@@ -64,6 +65,51 @@ list_subjects(MemoryContext context)
 	return subjects;
 }
 
+typedef struct Step
+{
+	Oid			subject;
+	int64		budget;
+	bool		more;
+} Step;
+
+static void
+run_step(void *arg)
+{
+	Step	   *step = arg;
+
+	step->more = segment_refresh_step(step->subject, step->budget, false);
+}
+
+/*
+ * A step for each subject table in turn, so that none keeps the others waiting,
+ * until all are done.  Returns the first error, that of a lock mostly: such a
+ * table is left, the others go on.
+ */
+static ErrorData *
+refresh_in_turn(List *subjects, int64 budget)
+{
+	ErrorData  *first = NULL;
+	ListCell   *lc;
+
+	while (subjects != NIL)
+		foreach(lc, subjects)
+	{
+		Step		step = {.subject = lfirst_oid(lc),.budget = budget};
+		MemoryContext old = MemoryContextSwitchTo(PortalContext);
+		ErrorData  *error;
+
+		CHECK_FOR_INTERRUPTS();
+		error = segment_attempt(run_step, &step);
+		MemoryContextSwitchTo(old);
+		SPI_commit();
+		if (first == NULL)
+			first = error;
+		if (!step.more)
+			subjects = foreach_delete_current(subjects, lc);
+	}
+	return first;
+}
+
 /*
  * PROCEDURE refresh_all(budget bigint): a transaction for each step.  Inside a
  * transaction block, where it cannot commit, all is one transaction.
@@ -75,7 +121,7 @@ segmentation_refresh_all(PG_FUNCTION_ARGS)
 	CallContext *call = (CallContext *) fcinfo->context;
 	bool		atomic = call == NULL || !IsA(call, CallContext) || call->atomic;
 	int64		budget = PG_ARGISNULL(0) ? segment_guc_refresh_budget : check_budget(PG_GETARG_INT64(0));
-	ListCell   *lc;
+	ErrorData  *error;
 
 	if (atomic)
 	{
@@ -84,18 +130,10 @@ segmentation_refresh_all(PG_FUNCTION_ARGS)
 	}
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	foreach(lc, list_subjects(PortalContext))
-	{
-		bool		more = true;
-
-		while (more)
-		{
-			CHECK_FOR_INTERRUPTS();
-			more = segment_refresh_step(lfirst_oid(lc), budget, false);
-			SPI_commit();
-		}
-	}
+	error = refresh_in_turn(list_subjects(PortalContext), budget);
 	SPI_finish();
+	if (error != NULL)
+		ReThrowError(error);
 	PG_RETURN_VOID();
 }
 

@@ -15,6 +15,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/procarray.h"
 #include "utils/fmgroids.h"
@@ -22,10 +23,15 @@
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
+#include "catalog/query.h"
+#include "catalog/registry.h"
 #include "catalog/state.h"
 #include "compat.h"
 #include "refresh/work.h"
 #include "testing.h"
+
+/* So many invalidations are kept for segments that the worker does not refresh. */
+#define MAX_UNATTENDED 100000
 
 /* Delete the row unless somebody else is about to. */
 static void
@@ -35,6 +41,63 @@ try_delete(Relation table, ItemPointer tid)
 
 	(void) table_tuple_delete(table, tid, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
 							  false, &failure, false);
+}
+
+/* Will the worker never refresh this segment by itself: switched off, or impossible to compile? */
+static bool
+is_unattended(int32 id)
+{
+	Oid			viewId = segment_catalog_view(id);
+	SegmentEntry *entry = OidIsValid(viewId) ? segment_catalog_lookup(viewId) : NULL;
+	ErrorData  *error;
+
+	return entry != NULL &&
+		(!segment_catalog_is_automatic(entry) || segment_catalog_try_compiled(viewId, &error) == NULL);
+}
+
+/* Have so many invalidations come since an epoch that nobody should wait for who may still use it? */
+static bool
+is_far_behind(const SegmentEpoch *epoch)
+{
+	Relation	table = segment_table_open("invalidation", AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	int			n = 0;
+
+	ScanKeyInit(&key, 1, BTGreaterStrategyNumber, F_XID8GT, FullTransactionIdGetDatum(epoch->xid));
+	scan = systable_beginscan(table, segment_table_index(table), true, GetActiveSnapshot(), 1, &key);
+	while (n <= MAX_UNATTENDED && HeapTupleIsValid(systable_getnext(scan)))
+		n++;
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return n > MAX_UNATTENDED;
+}
+
+/*
+ * Take an epoch from the segments that have it, if the worker refreshes none of
+ * them and they have been left far behind: they are read in full until somebody
+ * refreshes them.  False if one keeps it.
+ */
+static bool
+take_away(const SegmentEpoch *epoch, List *users)
+{
+	SegmentQueryGuard guard;
+	SegmentQuery query = {0};
+	uint64		n;
+	ListCell   *lc;
+
+	foreach(lc, users)
+		if (!is_unattended(((SegmentState *) lfirst(lc))->id))
+		return false;
+	if (!is_far_behind(epoch) || SEGMENT_MUTANT("unattended"))
+		return false;
+	segment_query_add(&query, INT8OID, Int64GetDatum(epoch->id));
+	segment_query_begin(&guard);
+	n = segment_query_run(&query,
+						  "UPDATE segment.state SET epoch = 0, rest = NULL, total = 0, since = '-infinity'"
+						  " WHERE ctid = ANY (ARRAY(SELECT ctid FROM segment.state WHERE epoch = $1 FOR UPDATE SKIP LOCKED))", false);
+	segment_query_end(&guard);
+	return n == list_length(users);
 }
 
 /* Delete epochs without users; the oldest xmin of the others (valid if any). */
@@ -51,11 +114,12 @@ clean_epochs(bool *any)
 	foreach(lc, segment_epoch_all(GetActiveSnapshot()))
 	{
 		SegmentEpoch *epoch = lfirst(lc);
-		bool		used = false;
+		List	   *users = NIL;
 
 		foreach(lc2, states)
-			used |= ((SegmentState *) lfirst(lc2))->epoch == epoch->id;
-		if (!used)
+			if (((SegmentState *) lfirst(lc2))->epoch == epoch->id)
+			users = lappend(users, lfirst(lc2));
+		if (users == NIL || take_away(epoch, users))
 			try_delete(table, &epoch->tid);
 		else if (!*any || (FullTransactionIdPrecedes(epoch->xmin, oldest) != SEGMENT_MUTANT("gc_eager")))
 		{

@@ -17,8 +17,8 @@
  * new one.
  *
  * Each call is a subtransaction.  An error undoes what the hook did, and marks
- * the hook; segment, base and feed are as they were.  A cancel is no error of
- * the hook.  Statements about segments are refused in a hook: they take locks
+ * the hook; segment, base and feed are as they were.  So does a call that takes
+ * longer than segmentation.hook_timeout.  A cancel is no error of the hook.  Statements about segments are refused in a hook: they take locks
  * that come before the refresh lock.
  *
  * Hooks are kept by name, for dumps, and looked up at each call.
@@ -44,6 +44,7 @@
 #include "catalog/change.h"
 #include "catalog/query.h"
 #include "catalog/registry.h"
+#include "guc.h"
 #include "read/read.h"
 #include "refresh/hook.h"
 
@@ -255,7 +256,7 @@ try_call(const Hook *hook, Oid owner, const SegmentEntry *entry)
 	running = true;
 	PG_TRY();
 	{
-		error = segment_attempt(call, &this);
+		error = segment_attempt_within(segment_guc_hook_timeout, "segmentation.hook_timeout", call, &this);
 	}
 	PG_FINALLY();
 	{

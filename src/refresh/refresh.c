@@ -464,7 +464,7 @@ move_forward(List *items, const SegmentRound *round, TimestampTz clock)
 	window = segment_refresh_divide(items, round->subject, round->budget, clock);
 	segment_refresh_evaluate(items, window, clock);
 	segment_ahead_prepare(items, clock);
-	if (items == NIL || segment_refresh_is_idle(items))
+	if (items == NIL || segment_refresh_is_idle(items, clock))
 		return false;
 	SEGMENT_STOP("evaluated");
 

@@ -28,6 +28,7 @@
 #include "catalog/deadline.h"
 #include "catalog/registry.h"
 #include "compat.h"
+#include "guc.h"
 #include "read/read.h"
 #include "refresh/ahead.h"
 #include "refresh/feed.h"
@@ -37,30 +38,41 @@
 #include "testing.h"
 
 /*
- * Heavy segments are refreshed automatically after this many times what that
+ * Heavy segments are refreshed automatically after SEGMENT_PACE times what that
  * costs, so that they take a tenth of the time and the others stay fresh; at the
  * latest after so long.
  */
-#define PACE 10
 #define MAX_PACE_SECONDS INT64CONST(300)
 
 /* ---- heavy ones ---- */
 
 bool
-segment_refresh_is_heavy(const SegmentStanding *standing)
+segment_refresh_reads_whole(const SegmentStanding *standing)
 {
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	if (standing->full == FULL_EVERYBODY)
-		return true;
-	if (standing->full != FULL_NOT || segment_bitmap_is_empty(standing->pending))
-		return false;
 	foreach(lc, standing->closure)
 		foreach(lc2, ((SegmentCompiled *) lfirst(lc))->sources)
 		if (((SegmentSource *) lfirst(lc2))->key == 0)
 		return true;
 	return false;
+}
+
+bool
+segment_refresh_is_heavy(const SegmentStanding *standing)
+{
+	switch (standing->full)
+	{
+		case FULL_EVERYBODY:
+			return true;
+		case FULL_NOT:
+			return !segment_bitmap_is_empty(standing->pending) && segment_refresh_reads_whole(standing);
+		case FULL_MANY:
+			return segment_refresh_reads_whole(standing);
+		default:
+			return false;
+	}
 }
 
 TimestampTz
@@ -81,7 +93,7 @@ segment_refresh_pace(List *standings)
 	}
 	if (last == DT_NOBEGIN)
 		return last;
-	return last + Min((int64) (cost * PACE * 1000), MAX_PACE_SECONDS * USECS_PER_SEC);
+	return last + Min((int64) (cost * SEGMENT_PACE * 1000), MAX_PACE_SECONDS * USECS_PER_SEC);
 }
 
 bool
@@ -396,6 +408,8 @@ due_at(const SegmentStanding *standing, TimestampTz paced, TimestampTz now)
 			return state->retryAt;
 		case FULL_EVERYBODY:
 			return paced;
+		case FULL_MANY:
+			return segment_refresh_is_heavy(standing) ? paced : now;
 		case FULL_CLOCK:
 		case FULL_DISABLED:
 		case FULL_UNTRACKED:
@@ -434,8 +448,15 @@ try_due_at(Attempt *attempt)
 {
 	SegmentState state;
 	SegmentEntry *entry;
-	ErrorData  *error = segment_attempt(find_due, attempt);
+	ErrorData  *error;
+	const SegmentCompiled *compiled = segment_catalog_try_compiled(attempt->viewId, &error);
 
+	/*
+	 * no timer where there is no expression of the clock to evaluate: it
+	 * would wake an idle worker
+	 */
+	error = segment_attempt_within(compiled != NULL && compiled->instants != NIL ? segment_guc_evaluation_timeout : 0,
+								   "segmentation.evaluation_timeout", find_due, attempt);
 	if (error == NULL)
 		return attempt->due;
 	attempt->standing = NULL;

@@ -32,14 +32,16 @@
 #include "refresh/work.h"
 #include "testing.h"
 
-/* A failed segment is tried again at least this often. */
+/* A failed segment is tried again at least this often, unless trying takes long itself. */
 #define MAX_RETRY_SECONDS INT64CONST(300)
 
-/* When a segment that has failed so often in a row is tried again: after 1 s, 2 s, 4 s, ... 5 min. */
+/* When a segment that has failed so often in a row, the last time after so many ms, is tried again: after 1 s, 2 s, 4 s, ... 5 min. */
 static TimestampTz
-retry_at(int32 failures)
+retry_at(int32 failures, double cost)
 {
-	return GetCurrentTimestamp() + Min(INT64CONST(1) << Min(failures - 1, 20), MAX_RETRY_SECONDS) * USECS_PER_SEC;
+	int64		pause = Min(INT64CONST(1) << Min(failures - 1, 20), MAX_RETRY_SECONDS) * USECS_PER_SEC;
+
+	return GetCurrentTimestamp() + Max(pause, (int64) (cost * SEGMENT_PACE * 1000));
 }
 
 /* Its base is worth nothing: say why, and let go of its epoch. */
@@ -69,7 +71,7 @@ segment_refresh_store_unbuilt(SegmentWork *item, char status, const char *messag
 		ItemPointerSetInvalid(&state->tid);
 	}
 	state->failures = status == SEGMENT_FAILED ? state->failures + 1 : 0;
-	state->retryAt = status == SEGMENT_FAILED ? retry_at(state->failures) : DT_NOBEGIN;
+	state->retryAt = status == SEGMENT_FAILED ? retry_at(state->failures, state->cost) : DT_NOBEGIN;
 	segment_state_put(state);
 }
 
@@ -118,8 +120,9 @@ segment_refresh_store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 	SegmentState *state = &standing->state;
 	SegmentBitmap *members = item->truth;	/* NULL: nothing was evaluated */
 	bool		changed = members != NULL && !segment_bitmap_equals(members, item->base);
+	bool		back = segment_feed_is_set_back(standing, clock);
 
-	if (members == NULL && item->rest == NULL && state->epoch == epoch && state->rest == (Datum) 0)
+	if (members == NULL && item->rest == NULL && state->epoch == epoch && state->rest == (Datum) 0 && !back)
 		return;
 	if (!standing->hasState)
 	{
@@ -145,7 +148,7 @@ segment_refresh_store_built(SegmentWork *item, int64 epoch, TimestampTz clock)
 		if (item->cost > 0)
 			state->cost = item->cost;
 	}
-	if (members != NULL || !standing->hasState)
+	if (members != NULL || !standing->hasState || back)
 		state->refreshedAt = clock;
 	state->due = item->due;
 	state->message = item->remark;
@@ -208,7 +211,7 @@ segment_refresh_choose_epoch(List *items)
  * this epoch does not have yet?  If not, there is nothing to write.
  */
 bool
-segment_refresh_is_idle(List *items)
+segment_refresh_is_idle(List *items, TimestampTz clock)
 {
 	int64		epoch = -1;
 	FullTransactionId xmin = FirstNormalFullTransactionId;
@@ -222,7 +225,7 @@ segment_refresh_is_idle(List *items)
 	{
 		SegmentWork *item = lfirst(lc);
 
-		if (item->failure != NULL || item->truth != NULL || item->rest != NULL || item->standing->full != FULL_NOT ||
+		if (segment_feed_is_set_back(item->standing, clock) || item->failure != NULL || item->truth != NULL || item->rest != NULL || item->standing->full != FULL_NOT ||
 			item->standing->state.rest != (Datum) 0)
 			return false;
 		if (epoch == -1)

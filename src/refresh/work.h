@@ -13,6 +13,9 @@
 #include "nodes/pg_list.h"
 #include "read/read.h"
 
+/* The worker leaves what is heavy, or fails, alone for so many times what it has cost. */
+#define SEGMENT_PACE 10
+
 typedef struct SegmentWork
 {
 	Oid			viewId;
@@ -79,6 +82,7 @@ extern bool segment_refresh_round(const SegmentRound *round);
  * evaluation?  It is pending as a whole, or reads some table as a whole.
  */
 extern bool segment_refresh_is_heavy(const SegmentStanding *standing);
+extern bool segment_refresh_reads_whole(const SegmentStanding *standing);
 
 /*
  * schedule.c: When the heavy ones of these segments (SegmentStanding *) are to
@@ -107,7 +111,7 @@ extern void segment_refresh_evaluate(List *items, SegmentWindow window, Timestam
 extern SegmentEpoch *segment_refresh_choose_epoch(List *items);
 extern void segment_refresh_store_built(SegmentWork *item, int64 epoch, TimestampTz clock);
 extern void segment_refresh_store_unbuilt(SegmentWork *item, char status, const char *message, TimestampTz clock);
-extern bool segment_refresh_is_idle(List *items);
+extern bool segment_refresh_is_idle(List *items, TimestampTz clock);
 
 /*
  * store.c: Everybody is pending, and that will stay so for a while: let go of

@@ -193,6 +193,8 @@ refresh_here(Subject *subject)
 	subject->heavy = more || TimestampDifferenceExceeds(start, GetCurrentTimestamp(), HEAVY_MS);
 	subject->done = !more;
 	subject->retryAt = 0;
+	if (subject->stalls == 0)
+		subject->delay = 0;
 }
 
 static int

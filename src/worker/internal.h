@@ -45,8 +45,8 @@ typedef enum SegmentVerdict
 	VERDICT_STAY,
 	VERDICT_NOTHING,			/* no segments: nothing to stay for */
 	VERDICT_LEAVE,				/* no extension, or switched off */
-	VERDICT_REPLACE				/* another version, or other settings: a new
-								 * process is needed */
+	VERDICT_RENEW,				/* other settings: a new process is needed */
+	VERDICT_REPLACE				/* another version: the same, but once only */
 } SegmentVerdict;
 
 typedef struct SegmentWorkerLook

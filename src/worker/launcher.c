@@ -9,9 +9,10 @@
  * passes by the clock alone, is refreshed with nobody touching the database.
  *
  * It reads pg_database, connected to no database, starts a worker in each that can be
- * connected to, one after the other, and ends.  Where there is no extension the worker
+ * connected to, one after the other, and sleeps.  Where there is no extension the worker
  * ends at once, where there is nothing to do after a while.  On a standby it starts when
- * that is promoted.  After a crash PostgreSQL does not start it again, as it has ended.
+ * that is promoted.  It does not end, because PostgreSQL starts again after a crash only
+ * what has been running then.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,6 +38,9 @@
 #include "doorbell.h"
 #include "worker/worker.h"
 
+/* Started again so long after an error. */
+#define RESTART_SECONDS 60
+
 /* For a free slot, and for a worker to be where it wants to be, it waits so long. */
 #define SLOT_TRIES 60
 #define SLOT_WAIT_MS 1000
@@ -54,7 +58,7 @@ segment_worker_register_launcher(void)
 		return;
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_restart_time = RESTART_SECONDS;
 	strlcpy(worker.bgw_library_name, "segmentation", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "segmentation_launcher_main", sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, "segmentation launcher", BGW_MAXLEN);
@@ -94,14 +98,16 @@ list_databases(void)
 	return databases;
 }
 
+/* -1: until there is a signal */
 static void
 nap(long milliseconds)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (milliseconds < 0 ? 0 : WL_TIMEOUT), milliseconds, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+	/* with code 0 it would not be started again after pg_terminate_backend() */
 	if (ShutdownRequestPending)
-		proc_exit(0);
+		proc_exit(1);
 }
 
 /* Start the worker of one database, and wait until it serves or has ended. */
@@ -145,5 +151,6 @@ segmentation_launcher_main(Datum arg)
 		nap(0);
 		start_in(lfirst_oid(lc));
 	}
-	proc_exit(0);
+	for (;;)
+		nap(-1);
 }

@@ -131,7 +131,7 @@ judge(const char **reason)
 	if (settings_changed())
 	{
 		*reason = "the settings of the database have changed";
-		return VERDICT_REPLACE;
+		return VERDICT_RENEW;
 	}
 	return segment_catalog_all() != NIL ? VERDICT_STAY : VERDICT_NOTHING;
 }

@@ -6,7 +6,9 @@
  * Signals
  *	SIGTERM		end soon and quietly, with exit code 0: within a transaction its
  *				query is canceled first.  From pg_terminate_backend(), a shutdown,
- *				and DROP DATABASE and its like, see worker.c.
+ *				and DROP DATABASE and its like, see worker.c.  Users' code may catch a
+ *				cancel: told again a second later, as by DROP DATABASE, or when its
+ *				time is over (attempt.c), the process ends whatever it runs.
  *	SIGINT		cancel the query.  From pg_cancel_backend(), and from a session that
  *				waits for a lock of ours, see worker.c.
  *	SIGHUP		read the configuration again.
@@ -70,7 +72,13 @@ static void
 handle_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
+	static TimestampTz first = 0;
+	TimestampTz now = GetCurrentTimestamp();
 
+	if (first == 0)
+		first = now;
+	else if (in_transaction && now - first > USECS_PER_SEC)
+		ProcDiePending = true;
 	ShutdownRequestPending = true;
 	cancel();
 	errno = save_errno;

@@ -40,7 +40,6 @@
 
 #include <limits.h>
 
-#include "access/twophase.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -60,6 +59,9 @@
 /* A worker that finds no segments stays so long: as long as it must keep a promise, see doorbell.c. */
 #define LINGER_MS 2000
 
+/* A worker that stays for ever looks after prepared transactions this often at least. */
+#define MAX_PREPARED_MS (60 * 1000)
+
 /* After a look that failed the next one comes so much later, twice as long each time. */
 #define FIRST_DELAY_MS 1000
 #define MAX_DELAY_MS (5 * 60 * 1000)
@@ -74,9 +76,9 @@ leave_for_good(const SegmentWorkerLook *look, const SegmentWorkerOrder *order)
 	segment_worker_end_helpers();
 	ereport(DEBUG1,
 			errmsg_internal("segmentation worker ends: %s", look->reason));
-	if (look->verdict == VERDICT_REPLACE && !order->successor)
+	if (look->verdict == VERDICT_RENEW || (look->verdict == VERDICT_REPLACE && !order->successor))
 	{
-		SegmentWorkerOrder successor = {.database = MyDatabaseId,.successor = true};
+		SegmentWorkerOrder successor = {.database = MyDatabaseId,.successor = look->verdict == VERDICT_REPLACE};
 
 		(void) segment_doorbell_start(&successor, NULL);
 	}
@@ -107,6 +109,22 @@ try_to_leave(SegmentWorkerLook *look)
 }
 
 /*
+ * When to look again for what COMMIT PREPARED lets loose, which rings nobody: soon after a
+ * transaction is prepared, then later and later.  ms; -1: there is none.
+ */
+static int64
+prepared_pause(Oid invalidation, int64 most)
+{
+	static uint64 known = 0;
+	static int64 pause = 0;
+	uint64		now = segment_doorbell_prepared(invalidation);
+
+	pause = now != known ? FIRST_DELAY_MS : Min(pause * 2, most);
+	known = now;
+	return now == 0 ? -1 : pause;
+}
+
+/*
  * How long may the worker sleep, if nobody rings?  ms; -1: for ever.  *leaving: it is
  * not to be expected then that there is anything to do.
  */
@@ -116,6 +134,7 @@ choose_timeout(const SegmentWorkerLook *look, bool *leaving)
 	TimestampTz next = Min(look->next, segment_worker_next_retry());
 	int64		naptime = (int64) segment_guc_naptime * 1000;
 	int64		timeout = -1;
+	int64		pause;
 
 	*leaving = next == DT_NOEND && !segment_worker_has_helpers();
 	if (look->verdict == VERDICT_NOTHING)
@@ -125,11 +144,10 @@ choose_timeout(const SegmentWorkerLook *look, bool *leaving)
 	else if (*leaving && naptime >= 0)
 		timeout = naptime;
 
-	/* COMMIT PREPARED rings nobody */
-	if (max_prepared_xacts > 0 && (timeout < 0 || (naptime >= 0 && timeout > naptime)) &&
-		segment_doorbell_writers(look->invalidation))
+	pause = prepared_pause(look->invalidation, naptime < 0 ? MAX_PREPARED_MS : naptime);
+	if (pause >= 0 && (timeout < 0 || timeout > pause))
 	{
-		timeout = naptime < 0 ? LINGER_MS : naptime;
+		timeout = pause;
 		*leaving = false;
 	}
 	return Min(timeout, INT_MAX);
@@ -185,7 +203,7 @@ serve(const SegmentWorkerOrder *order)
 			continue;
 		}
 		delay = 0;
-		if (look.verdict == VERDICT_LEAVE || look.verdict == VERDICT_REPLACE)
+		if (look.verdict == VERDICT_LEAVE || look.verdict == VERDICT_RENEW || look.verdict == VERDICT_REPLACE)
 			leave_for_good(&look, order);
 
 		/*

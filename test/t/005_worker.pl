@@ -204,6 +204,21 @@ like(sql('shop', "SET segmentation.worker = off; INSERT INTO orders (customer_id
 	qr/prepared transaction 'p'/, 'segment.activity names what holds back the deletion of invalidations');
 sql('shop', "COMMIT PREPARED 'p'");
 wait_for('shop', size_is('vip', 12), 'and refreshes what COMMIT PREPARED has let loose');
+# soon, however long it would stay idle; and one that a restart has recovered, too
+$node->append_conf('postgresql.conf', "segmentation.naptime = 1h");
+$node->reload;
+sql('shop', "BEGIN; DELETE FROM orders WHERE customer_id = 20; PREPARE TRANSACTION 'q'");
+usleep(1_500_000);
+sql('shop', "COMMIT PREPARED 'q'");
+wait_for('shop', size_is('vip', 11), 'soon, whatever its naptime');
+sql('shop', "BEGIN; INSERT INTO orders (customer_id, amount) VALUES (20, 1000); PREPARE TRANSACTION 'r'");
+$node->restart;
+sql('shop', "SELECT segment.start_worker()");
+usleep(1_500_000);
+sql('shop', "COMMIT PREPARED 'r'");
+wait_for('shop', size_is('vip', 12), 'after a restart, too');
+$node->append_conf('postgresql.conf', "segmentation.naptime = 1s");
+$node->reload;
 wait_gone('shop', 'then it leaves');
 is(sql('shop', "SELECT worker_state FROM segment.activity"), 'none: nothing to do', 'segment.activity says so');
 
@@ -380,6 +395,19 @@ $node->reload;
 wait_gone('shop', 'switched off for the server');
 $node->append_conf('postgresql.conf', "segmentation.worker = on");
 
+# Settings of the database that change twice: the worker that they start anew starts another one anew.
+$node->reload;
+sql('shop', "SELECT segment.start_worker()");
+for my $i (1 .. 3)
+{
+	sql('postgres', "ALTER DATABASE shop SET work_mem = '${i}MB'");
+	sql('shop', "INSERT INTO orders (customer_id, amount) VALUES (950 + $i, 1000)");
+	wait_for('shop', size_is('vip', 14 + $i), "settings changed $i times");
+}
+sql('postgres', "ALTER DATABASE shop RESET ALL");
+sql('shop', "DELETE FROM orders WHERE customer_id > 950 AND amount = 1000");
+wait_for('shop', size_is('vip', 14), 'and back');
+
 # ---- parallel ----
 
 $node->append_conf('postgresql.conf', "segmentation.refresh_budget = 150");
@@ -397,6 +425,15 @@ wait_for('postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_ty
 wait_for('wide', size_is('slow_customers', 1000), 'one of them is built');
 wait_for('wide', size_is('slow_accounts', 300), 'so is the other');
 wait_for('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'segmentation helper'", 'the helper is gone');
+
+# What reads a table as a whole is built beside writes that begin it anew each time, however large the table is.
+sql('wide', "DO LANGUAGE segment 'DROP SEGMENT slow_customers, slow_accounts'");
+my $writer = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('wide'), '-c', "UPDATE orders SET amount = amount + 1 WHERE id = 1", '-c', '\\watch 0.05' ], '>', '/dev/null', '2>', '/dev/null');
+sql('wide', "DO LANGUAGE segment 'CREATE SEGMENT above ON customers WHERE sum(orders.amount) > (SELECT avg(amount) FROM orders); CREATE SEGMENT busy ON customers WHERE sum(orders.amount) > 10'");
+wait_for('wide', "SELECT count(*) = 2 FROM segment.state WHERE status = 'b'", 'a segment on a whole table that is written to all the time');
+$writer->kill_kill;
+wait_for('wide', "SELECT count(*) = 2 FROM segment.state WHERE status = 'b' AND size = (SELECT count(*) FROM orders WHERE amount > 10)", 'and is right in the end');
+sql('wide', "DO LANGUAGE segment 'DROP SEGMENT above, busy'");
 $node->append_conf('postgresql.conf', "segmentation.refresh_budget = 250000");
 $node->reload;
 
@@ -450,6 +487,29 @@ wait_for('remains', size_is('pro', 2), 'a segment whose clock fails, or one that
 sql('remains', "INSERT INTO orders (customer_id, amount) VALUES (30, 1), (30, 1)");
 wait_for('remains', size_is('vip', 11), 'of its table or another');
 
+# Who waits for something in a condition, or in a hook, is given up; others go on.
+$node->append_conf('postgresql.conf', "segmentation.evaluation_timeout = 300ms\nsegmentation.hook_timeout = 300ms");
+$node->reload;
+sql('remains', q{
+	CREATE FUNCTION waits(bigint) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(3600); RETURN true; END $$;
+	CREATE FUNCTION waits_too(segment.bitmap) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(3600); END $$;
+	DO LANGUAGE segment 'CREATE SEGMENT waiting ON accounts WHERE waits(id); ALTER SEGMENT pro ON ENTER EXECUTE FUNCTION waits_too()';
+	INSERT INTO accounts VALUES (3, 'pro')});
+wait_for('remains', size_is('pro', 3), 'a condition that waits for something holds up no other');
+wait_for('remains', "SELECT message LIKE '%segmentation.evaluation_timeout, 300 ms' FROM segment.status WHERE segment = 'waiting'::regclass", 'it is marked as failed');
+wait_for('remains', "SELECT message LIKE '%segmentation.hook_timeout, 300 ms' FROM segment.hook", 'and so is a hook that does so, though it catches its cancel');
+sql('remains', "DO LANGUAGE segment 'DROP SEGMENT waiting; ALTER SEGMENT pro ON ENTER DO NOTHING'");
+$node->append_conf('postgresql.conf', "segmentation.evaluation_timeout = 10min\nsegmentation.hook_timeout = 1min");
+$node->reload;
+
+# What catches its cancel, and goes on, keeps nobody from dropping the database.
+make_database('stubborn');
+sql('stubborn', q{
+	CREATE FUNCTION stubborn(bigint) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN LOOP BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN END; END LOOP; END $$;
+	DO LANGUAGE segment 'CREATE SEGMENT stubborn_one ON customers WHERE stubborn(id)'});
+wait_refreshing('stubborn');
+cmp_ok(seconds('postgres', "DROP DATABASE stubborn"), '<', $soon, 'DROP DATABASE while a condition catches its cancel');
+
 # ---- shutdown ----
 
 make_slow('wide');
@@ -464,7 +524,7 @@ $node->start;
 sql('shop', "INSERT INTO orders (customer_id, amount) VALUES (40, 1000)");
 is(sql('shop', "SELECT segment.size('vip')"), '15', 'no free slot: reads are right');
 is(sql('shop', "SELECT worker_state FROM segment.activity"), 'none: no free worker slot, see max_worker_processes', 'segment.activity says why');
-is(sql('shop', "SELECT segment.size('vip'); SELECT DISTINCT refresher FROM segment.status"), "15\nnobody: no free worker slot", 'segment.status, too');
+is(sql('shop', "SELECT DISTINCT refresher FROM segment.status"), 'nobody: no free worker slot', 'segment.status, too');
 unlike(slurp_file($node->logfile, -s $node->logfile), qr/WARNING/, 'and no writer hears of it');
 
 # ---- preloaded ----
@@ -474,7 +534,12 @@ sql('postgres', "CREATE DATABASE without");
 $node->restart;
 wait_for('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'shop' AND backend_type = 'segmentation worker'", 'the launcher starts a worker');
 wait_for('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'wide' AND backend_type = 'segmentation worker'", 'and another one');
-wait_for('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'segmentation launcher' OR (datname IN ('without', 'postgres') AND backend_type LIKE 'segmentation%')", 'no launcher is left, no worker where there is no extension');
+wait_for('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname IN ('without', 'postgres') AND backend_type LIKE 'segmentation%'", 'no worker where there is no extension');
 wait_for('shop', size_is('vip', 15), 'what was pending is refreshed with nobody there');
+sql('postgres', "ALTER SYSTEM SET restart_after_crash = on; SELECT pg_reload_conf()");
+my $crashed = worker_pid('shop');
+kill 'KILL', $crashed;
+$node->poll_query_until('postgres', "SELECT true") or die 'no restart';
+wait_for('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'shop' AND backend_type = 'segmentation worker' AND pid <> $crashed", 'after a crash, too');
 $node->stop;
 done_testing();
