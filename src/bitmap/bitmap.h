@@ -75,6 +75,9 @@ extern Datum segment_bitmap_to_datum(const SegmentBitmap *set);
 extern SegmentBitmap *segment_bitmap_from_datum(Datum datum);
 extern size_t segment_bitmap_serialized_size(const SegmentBitmap *set);
 
+/* The id of a value that holds just one, without making a set; -1 for all others, what is stored elsewhere or damaged among them. */
+extern int64 segment_bitmap_only_id(Datum datum);
+
 /* shrink containers to their smallest form; worth it before to_datum */
 extern void segment_bitmap_optimize(SegmentBitmap *set);
 

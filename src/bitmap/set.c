@@ -1454,3 +1454,21 @@ segment_bitmap_from_datum(Datum datum)
 
 	return segment_set_view(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), ERRCODE_DATA_CORRUPTED);
 }
+
+/* One bucket with one array container of one id has one form: all of it is compared. */
+int64
+segment_bitmap_only_id(Datum datum)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
+	const char *bytes;
+
+	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value) || VARSIZE_ANY_EXHDR(value) != 30)
+		return -1;
+	bytes = VARDATA_ANY(value);
+	if (segment_read64(bytes) != 1 || segment_read32(bytes + 8) > SEGMENT_HIGH_MAX ||
+		segment_read32(bytes + 12) != SEGMENT_COOKIE_PLAIN || segment_read32(bytes + 16) != 1 ||
+		segment_read16(bytes + 22) != 0 || segment_read32(bytes + 24) != 16)
+		return -1;
+	return segment_id_make(segment_read32(bytes + 8),
+						   (uint32) segment_read16(bytes + 20) << 16 | segment_read16(bytes + 28));
+}

@@ -40,6 +40,19 @@
 #include "read/pending.h"
 #include "testing.h"
 
+/* There may be very many rows: most of them touch one key, and take no memory but their own here. */
+static SegmentLogRow *
+append_row(SegmentLog *log)
+{
+	if (log->nrows == log->room)
+	{
+		log->room = Max(64, log->room * 2);
+		log->rows = log->rows == NULL ? palloc(sizeof(SegmentLogRow) * log->room) :
+			repalloc_huge(log->rows, sizeof(SegmentLogRow) * log->room);
+	}
+	return &log->rows[log->nrows++];
+}
+
 SegmentLog *
 segment_pending_load(FullTransactionId from, Snapshot snapshot)
 {
@@ -57,7 +70,7 @@ segment_pending_load(FullTransactionId from, Snapshot snapshot)
 	scan = systable_beginscan_ordered(table, index, snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
-		SegmentLogRow *row = palloc0(sizeof(SegmentLogRow));
+		SegmentLogRow *row = append_row(log);
 		Datum		values[6];
 		bool		nulls[6];
 
@@ -67,14 +80,14 @@ segment_pending_load(FullTransactionId from, Snapshot snapshot)
 		row->source = DatumGetObjectId(values[2]);
 		row->columns = nulls[3] ? SEGMENT_ALL_COLUMNS : DatumGetInt64(values[3]);
 		row->key = DatumGetInt16(values[4]);
-		row->keys = nulls[5] ? NULL : segment_bitmap_from_datum(values[5]);
+		row->id = nulls[5] ? -1 : segment_bitmap_only_id(values[5]);
+		row->keys = nulls[5] || row->id >= 0 ? NULL : segment_bitmap_from_datum(values[5]);
 		row->keyless = row->key == 0;
 		if (row->key > 0 && (row->key & SEGMENT_ALSO_KEYLESS) != 0)
 		{
 			row->key &= ~SEGMENT_ALSO_KEYLESS;
 			row->keyless = true;
 		}
-		log->rows = lappend(log->rows, row);
 	}
 	systable_endscan_ordered(scan);
 	index_close(index, NoLock);
@@ -205,80 +218,56 @@ typedef struct KeyUnion
 	SegmentBitmap *keys;		/* NULL: none */
 } KeyUnion;
 
-/* Keys on their way into a set: one row of the log has one key, mostly, and a set takes many at a time. */
-typedef struct KeyList
-{
-	int64	   *ids;
-	size_t		n;
-	size_t		room;
-} KeyList;
-
+/* Sets of at most so many keys are added key by key: a builder takes many at a time. */
 #define FEW_KEYS 64
 
 static void
-add_keys(KeyUnion *all, KeyList *list, const SegmentBitmap *keys)
+add_keys(SegmentBuilder *few, SegmentBitmap *many, const SegmentBitmap *keys)
 {
-	int64		n = segment_bitmap_cardinality(keys);
+	size_t		n;
+	int64	   *ids;
 
-	if (n > FEW_KEYS)
+	if (segment_bitmap_cardinality(keys) > FEW_KEYS)
 	{
-		segment_bitmap_or(all->keys, keys);
+		segment_bitmap_or(many, keys);
 		return;
 	}
-	if (list->n + n > list->room)
-	{
-		list->room = Max(1024, list->room * 2);
-		list->ids = list->ids ? repalloc_huge(list->ids, list->room * sizeof(int64)) : palloc(list->room * sizeof(int64));
-	}
-	if (n == 1)
-		list->ids[list->n++] = segment_bitmap_min(keys);
-	else if (n > 1)
-	{
-		size_t		count;
-		int64	   *ids = segment_bitmap_ids(keys, &count);
-
-		memcpy(list->ids + list->n, ids, count * sizeof(int64));
-		list->n += count;
-		pfree(ids);
-	}
-}
-
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64		left = *(const int64 *) a;
-	int64		right = *(const int64 *) b;
-
-	return left < right ? -1 : left > right;
+	ids = segment_bitmap_ids(keys, &n);
+	for (size_t i = 0; i < n; i++)
+		segment_builder_add_id(few, ids[i]);
+	pfree(ids);
 }
 
 static void
 unite_rows(KeyUnion *all, const SegmentLog *log, const SegmentEpoch *epoch)
 {
-	KeyList		list = {NULL, 0, 0};
-	ListCell   *lc;
+	SegmentBuilder *few = segment_builder_create();
+	SegmentBitmap *many = segment_bitmap_create();
+	bool		any = false;
 
-	foreach(lc, log->rows)
+	for (size_t i = 0; i < log->nrows; i++)
 	{
-		SegmentLogRow *row = lfirst(lc);
+		const SegmentLogRow *row = &log->rows[i];
 
 		if (!concerns(row, &all->interest) ||
 			FullTransactionIdPrecedes(row->xid, epoch->xmin) || visible_in(epoch, row->xid))
 			continue;
-		if (row->keys == NULL || all->interest.key == 0)
+		if ((row->keys == NULL && row->id < 0) || all->interest.key == 0)
 		{
 			all->everybody = true;
 			return;
 		}
-		if (all->keys == NULL)
-			all->keys = segment_bitmap_create();
-		add_keys(all, &list, row->keys);
+		any = true;
+		if (row->id >= 0)
+			segment_builder_add_id(few, row->id);
+		else
+			add_keys(few, many, row->keys);
 	}
-	if (list.n == 0)
+	if (!any)
 		return;
-	qsort(list.ids, list.n, sizeof(int64), compare_ids);
-	segment_bitmap_add_many(all->keys, list.ids, list.n);
-	pfree(list.ids);
+	all->keys = segment_builder_end(few);
+	segment_bitmap_or(all->keys, many);
+	segment_bitmap_free(many);
 }
 
 static const KeyUnion *
@@ -313,10 +302,8 @@ find_union(SegmentLog *log, Interest interest, const SegmentEpoch *epoch)
 bool
 segment_pending_is_behind(const SegmentLog *log, const SegmentEpoch *epoch)
 {
-	int			n = list_length(log->rows);
-
-	return n > MAX_BEHIND &&
-		FullTransactionIdPrecedes(epoch->xid, ((SegmentLogRow *) list_nth(log->rows, n - MAX_BEHIND - 1))->xid);
+	return log->nrows > MAX_BEHIND &&
+		FullTransactionIdPrecedes(epoch->xid, log->rows[log->nrows - MAX_BEHIND - 1].xid);
 }
 
 bool

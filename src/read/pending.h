@@ -15,25 +15,29 @@
 #include "read/read.h"
 #include "utils/snapshot.h"
 
-/* Rows of segment.invalidation from one transaction id on, under one snapshot. */
-typedef struct SegmentLog
-{
-	FullTransactionId from;		/* rows below are not here */
-	List	   *rows;			/* of SegmentLogRow *, by transaction id */
-	List	   *unions;			/* what was asked of them so far, see
-								 * pending.c */
-	MemoryContext context;		/* of all that */
-} SegmentLog;
-
+/* A row of segment.invalidation. */
 typedef struct SegmentLogRow
 {
 	FullTransactionId xid;
 	Oid			source;
 	AttrNumber	key;
-	int64		columns;		/* bits of those that changed */
 	bool		keyless;		/* touches everybody for captures of key 0 */
-	SegmentBitmap *keys;		/* NULL: everybody */
+	int64		columns;		/* bits of those that changed */
+	int64		id;				/* the key, if it is only one; else -1 .. */
+	SegmentBitmap *keys;		/* .. and these; NULL: everybody */
 } SegmentLogRow;
+
+/* Rows of segment.invalidation from one transaction id on, under one snapshot. */
+typedef struct SegmentLog
+{
+	FullTransactionId from;		/* rows below are not here */
+	SegmentLogRow *rows;		/* by transaction id */
+	size_t		nrows;
+	size_t		room;
+	List	   *unions;			/* what was asked of them so far, see
+								 * pending.c */
+	MemoryContext context;		/* of all that */
+} SegmentLog;
 
 /* Read the log under a snapshot; the result is in CurrentMemoryContext. */
 extern SegmentLog *segment_pending_load(FullTransactionId from, Snapshot snapshot);
