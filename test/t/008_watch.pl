@@ -19,11 +19,13 @@ $node->start;
 
 sub sql { return $node->safe_psql(@_); }
 
-# For statements that must not wait for a refresh: an error if they do.
+# Statements that must not wait for what is going on beside them.
 sub at_once
 {
-	my ($db, $statements) = @_;
-	return sql($db, "SET lock_timeout = '20s'; SET statement_timeout = '20s'; $statements");
+	my ($db, $statements, $what) = @_;
+	my ($code, undef, $error) = $node->psql($db, "SET lock_timeout = '20s'; SET statement_timeout = '20s'; $statements");
+	is("$code $error", '0 ', $what);
+	return;
 }
 
 sub wait_for
@@ -199,10 +201,9 @@ is(sql('large', 'SELECT count(*) FROM segment.progress'), '0', 'no progress befo
 $builder->query_until(qr/called/, "\\echo called\nCALL segment.refresh_all(100);\n");
 wait_at_gate('high', 199, 'a build by CALL comes to the first gate');
 check_progress('high', 200, 'another session sees its progress');
-at_once('large', "UPDATE customers SET country = 'DE' WHERE id = 901; UPDATE customers SET score = 99 WHERE id IN (10, 260)");
-pass('writers do not wait for it');
-at_once('large', "UPDATE accounts SET plan = 'pro' WHERE id = 1; DO LANGUAGE segment 'REFRESH SEGMENT pro'");
-wait_for('large', size_is('pro', 6), 'nor does a refresh of another subject table');
+at_once('large', "UPDATE customers SET country = 'DE' WHERE id = 901; UPDATE customers SET score = 99 WHERE id IN (10, 260)", 'writers do not wait for it');
+at_once('large', "UPDATE accounts SET plan = 'pro' WHERE id = 1; DO LANGUAGE segment 'REFRESH SEGMENT pro'", 'nor does a refresh of another subject table');
+is(sql('large', size_is('pro', 6)), 't', 'which does its work');
 open_gates(250);
 wait_at_gate('high', 500, 'it goes on to the second gate');
 my $done = done('high');
@@ -216,8 +217,7 @@ like($builder->{stderr}, qr/canceling statement due to user request/, 'it ends')
 is(done('high'), $done, 'what was done stays done');
 close_gates(250);
 open_gates(650);
-at_once('large', 'CALL segment.refresh_all(100)');
-pass('called again it does not evaluate again what was done');
+at_once('large', 'CALL segment.refresh_all(100)', 'called again it does not evaluate again what was done');
 open_gates(250);
 is(sql('large', 'SELECT count(*) FROM segment.progress'), '0', 'no progress when it is complete');
 wait_for('large', size_is('high', sql('large', 'SELECT count(*) FROM customers WHERE score > 50')), 'built');
@@ -233,17 +233,16 @@ sql('large', "DO LANGUAGE segment 'CREATE SEGMENT middle ON customers WHERE pass
 wait_at_gate('middle', 150, 'a build by the worker comes to the first gate');
 $done = done('middle');
 check_progress('middle', $done, 'another session sees its progress');
-at_once('large', "UPDATE customers SET country = 'DE' WHERE id = 903; UPDATE customers SET score = 70 WHERE id IN (10, 260); UPDATE accounts SET plan = 'pro' WHERE id = 3");
-pass('writers do not wait for the worker');
-at_once('large', "DO LANGUAGE segment 'REFRESH SEGMENT pro'");
-wait_for('large', size_is('pro', 7), 'nor does a refresh of another subject table');
-at_once('large', "UPDATE accounts SET plan = 'pro' WHERE id = 5");
+at_once('large', "UPDATE customers SET country = 'DE' WHERE id = 903; UPDATE customers SET score = 70 WHERE id IN (10, 260); UPDATE accounts SET plan = 'pro' WHERE id = 3", 'writers do not wait for the worker');
+at_once('large', "DO LANGUAGE segment 'REFRESH SEGMENT pro'", 'nor does a refresh of another subject table');
+is(sql('large', size_is('pro', 7)), 't', 'which does its work');
+sql('large', "UPDATE accounts SET plan = 'pro' WHERE id = 5");
 open_gates(250);
 wait_at_gate('middle', 500, 'it goes on to the second gate');
 check_progress('middle', done('middle'), 'the progress has grown');
 wait_for('large', size_is('german', 502), 'another segment of the table is refreshed between its steps');
 wait_for('large', size_is('pro', 8), 'another subject table, too');
-at_once('large', "UPDATE accounts SET plan = 'pro' WHERE id = 7");
+sql('large', "UPDATE accounts SET plan = 'pro' WHERE id = 7");
 wait_for('large', size_is('pro', 9), 'and again, in the middle of a step');
 check_progress('middle', done('middle'), 'which is still at its gate');
 open_gates(650);
@@ -362,7 +361,7 @@ sub check_holder
 	TODO:
 	{
 		local $TODO = 'segment.activity looks at snapshots in its own database only' if !$knows;
-		is(sql('held', $held), "session, idle in transaction|$pid", 'segment.activity says by whom');
+		like(sql('held', $held), qr/^session.*idle in transaction.*\|$pid$/, 'segment.activity says by whom');
 	}
 	$holder->query_safe('ROLLBACK');
 	$holder->quit;
