@@ -112,7 +112,7 @@ SELECT * FROM ids('{}');
 SELECT count(*), sum(i) FROM ids('{0-99999,4294967296}') i;
 
 -- what the planner expects
-CREATE TABLE customers AS SELECT i AS id FROM generate_series(1::bigint, 10000) i;
+CREATE TABLE customers AS SELECT i AS id, nullif(greatest(i - 5000, 0), 0) AS card FROM generate_series(1::bigint, 10000) i;
 ANALYZE customers;
 CREATE FUNCTION planned(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE plan json;
@@ -122,6 +122,7 @@ BEGIN
 END $$;
 SELECT planned($$SELECT * FROM customers WHERE id <@ '{1-5000}'::bitmap$$);
 SELECT planned($$SELECT * FROM customers WHERE '{1-100,5000000}'::bitmap @> id$$);
+SELECT planned($$SELECT * FROM customers WHERE card <@ '{1-5000}'::bitmap$$);
 SELECT planned($$SELECT * FROM ids('{1-12345}')$$);
 DROP TABLE customers;
 

@@ -417,14 +417,20 @@ segment_format_check_container(const SegmentBucket *bucket, uint32 i)
 	SegmentContainer container;
 
 	segment_format_container(bucket, i, &container);
-	switch (container.kind)
+	return segment_container_is_right(&container);
+}
+
+bool
+segment_container_is_right(const SegmentContainer *container)
+{
+	switch (container->kind)
 	{
 		case SEGMENT_ARRAY:
-			return is_ascending(container.bytes, container.cardinality);
+			return is_ascending(container->bytes, container->cardinality);
 		case SEGMENT_BITSET:
-			return count_bits(container.bytes) == container.cardinality;
+			return count_bits(container->bytes) == container->cardinality;
 		case SEGMENT_RUN:
-			return count_runs(container.bytes, container.nruns) == container.cardinality;
+			return container->nruns > 0 && count_runs(container->bytes, container->nruns) == container->cardinality;
 	}
 	return false;
 }

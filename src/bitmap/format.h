@@ -134,6 +134,9 @@ extern void segment_format_container(const SegmentBucket *bucket, uint32 i,
 /* Position of the first container with a key >= this one. */
 extern uint32 segment_format_find(const SegmentBucket *bucket, uint32 key);
 
+/* Is what the container holds right?  Its bytes must be there. */
+extern bool segment_container_is_right(const SegmentContainer *container);
+
 extern bool segment_container_contains(const SegmentContainer *container, uint16 low);
 
 /* How many ids of the container are <= low. */

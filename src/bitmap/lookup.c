@@ -4,9 +4,9 @@
  *		Questions that need only a part of a stored bitmap.
  *
  * Only headers are read and, for one id, the one container that may hold it.
- * Buckets are found by walking: each header says where its bucket ends.  The
- * rest of the bytes is not checked, so all that is read here is held against
- * the size of the value before use.
+ * Buckets are found by walking: each header says where its bucket ends.  Headers
+ * are only held against the size of the value before use, as is all that is
+ * read here; the container that is searched for an id is checked.
  *
  *-------------------------------------------------------------------------
  */
@@ -167,16 +167,11 @@ bucket_contains(SegmentStored *stored, const Header *header, uint32 low)
 		return false;
 
 	size = find_container(stored, header, first, &container, &where) - where;
-	if (container.kind == SEGMENT_BITSET)
-	{
-		char		byte;
-
-		segment_stored_read(stored, &byte, where + (low & 0xffff) / 8, 1);
-		return (byte >> (low % 8) & 1) != 0;
-	}
 	bytes = palloc(size);
 	segment_stored_read(stored, bytes, where, size);
 	container.bytes = bytes;
+	if (!segment_container_is_right(&container))
+		segment_stored_damaged("container out of order or with another number of ids than its count", where);
 	return segment_container_contains(&container, low & 0xffff);
 }
 

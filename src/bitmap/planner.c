@@ -10,8 +10,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
 #include "bitmap/lookup.h"
+#include "catalog/pg_statistic.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/nodeFuncs.h"
@@ -48,18 +50,21 @@ segmentation_ids_support(PG_FUNCTION_ARGS)
 
 /*
  * Share of the rows of a column of ids that are in this bitmap: its ids by
- * those of the column, taking the bitmap for a subset of these.
+ * those of the column, taking the bitmap for a subset of these, of the rows
+ * that have an id at all.
  */
 static double
 share_of_ids(VariableStatData *ids, Datum bitmap)
 {
 	bool		unknown;
 	double		distinct = get_variable_numdistinct(ids, &unknown);
+	double		present = HeapTupleIsValid(ids->statsTuple) ?
+	1.0 - ((Form_pg_statistic) GETSTRUCT(ids->statsTuple))->stanullfrac : 1.0;
 
 	/* without statistics take ids for unique */
 	if (unknown && ids->rel != NULL && ids->rel->tuples > 0)
 		distinct = ids->rel->tuples;
-	return (double) segment_lookup_cardinality(bitmap) / Max(distinct, 1.0);
+	return present * (double) segment_lookup_cardinality(bitmap) / Max(distinct, 1.0);
 }
 
 extern Datum segmentation_bitmap_out(PG_FUNCTION_ARGS);
