@@ -52,19 +52,33 @@ CREATE FUNCTION segment.bitmap(bigint[]) RETURNS segment.bitmap
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION segment.bitmap(bigint[]) IS 'set of the elements';
 
+CREATE FUNCTION segment.bitmap(integer[]) RETURNS segment.bitmap
+    AS 'MODULE_PATHNAME', 'segmentation_array_to_bitmap'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION segment.bitmap(integer[]) IS 'set of the elements';
+
 CREATE FUNCTION segment.to_array(segment.bitmap) RETURNS bigint[]
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_to_array'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION segment.to_array(segment.bitmap) IS 'the ids in ascending order';
 
+CREATE FUNCTION segment.to_integer_array(segment.bitmap) RETURNS integer[]
+    AS 'MODULE_PATHNAME', 'segmentation_bitmap_to_integer_array'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION segment.to_integer_array(segment.bitmap) IS 'the ids in ascending order, none above 2147483647';
+
 CREATE CAST (bytea AS segment.bitmap) WITH FUNCTION segment.bitmap(bytea);
 CREATE CAST (segment.bitmap AS bytea) WITH FUNCTION segment.to_bytea(segment.bitmap);
-CREATE CAST (bigint[] AS segment.bitmap) WITH FUNCTION segment.bitmap(bigint[]);
+CREATE CAST (bigint[] AS segment.bitmap) WITH FUNCTION segment.bitmap(bigint[]) AS ASSIGNMENT;
+CREATE CAST (integer[] AS segment.bitmap) WITH FUNCTION segment.bitmap(integer[]) AS ASSIGNMENT;
 CREATE CAST (segment.bitmap AS bigint[]) WITH FUNCTION segment.to_array(segment.bitmap);
+CREATE CAST (segment.bitmap AS integer[]) WITH FUNCTION segment.to_integer_array(segment.bitmap);
 COMMENT ON CAST (bytea AS segment.bitmap) IS 'from the portable 64-bit Roaring serialisation, which is checked';
 COMMENT ON CAST (segment.bitmap AS bytea) IS 'to the portable 64-bit Roaring serialisation';
 COMMENT ON CAST (bigint[] AS segment.bitmap) IS 'the set of these ids; NULL and negative elements are errors';
+COMMENT ON CAST (integer[] AS segment.bitmap) IS 'the set of these ids; NULL and negative elements are errors';
 COMMENT ON CAST (segment.bitmap AS bigint[]) IS 'the ids in ascending order';
+COMMENT ON CAST (segment.bitmap AS integer[]) IS 'the ids in ascending order; those above 2147483647 are errors';
 
 -- comparison
 
@@ -155,7 +169,8 @@ COMMENT ON OPERATOR segment.>= (segment.bitmap, segment.bitmap) IS 'order of the
 
 CREATE OPERATOR CLASS segment.bitmap_ops DEFAULT FOR TYPE segment.bitmap USING btree AS
     OPERATOR 1 segment.<, OPERATOR 2 segment.<=, OPERATOR 3 segment.=, OPERATOR 4 segment.>=, OPERATOR 5 segment.>,
-    FUNCTION 1 segment.bitmap_cmp(segment.bitmap, segment.bitmap);
+    FUNCTION 1 segment.bitmap_cmp(segment.bitmap, segment.bitmap),
+    FUNCTION 4 (segment.bitmap, segment.bitmap) pg_catalog.btequalimage(oid);
 
 CREATE OPERATOR CLASS segment.bitmap_ops DEFAULT FOR TYPE segment.bitmap USING hash AS
     OPERATOR 1 segment.=,
@@ -233,6 +248,14 @@ CREATE FUNCTION segment.bitmap_overlaps_array(segment.bitmap, bigint[]) RETURNS 
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_overlaps_array'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 
+CREATE FUNCTION segment.array_contained(bigint[], segment.bitmap) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'segmentation_array_contained'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+
+CREATE FUNCTION segment.array_overlaps(bigint[], segment.bitmap) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'segmentation_array_overlaps'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+
 CREATE FUNCTION segment.id_selectivity(internal, oid, internal, integer) RETURNS double precision
     AS 'MODULE_PATHNAME', 'segmentation_id_selectivity'
     LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -274,15 +297,31 @@ COMMENT ON OPERATOR segment.<@ (bigint, segment.bitmap) IS 'is an id of';
 
 CREATE OPERATOR segment.@> (
     LEFTARG = segment.bitmap, RIGHTARG = bigint[], FUNCTION = segment.bitmap_contains_array,
+    COMMUTATOR = OPERATOR(segment.<@),
     RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel
 );
 COMMENT ON OPERATOR segment.@> (segment.bitmap, bigint[]) IS 'contains all elements of';
 
+CREATE OPERATOR segment.<@ (
+    LEFTARG = bigint[], RIGHTARG = segment.bitmap, FUNCTION = segment.array_contained,
+    COMMUTATOR = OPERATOR(segment.@>),
+    RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel
+);
+COMMENT ON OPERATOR segment.<@ (bigint[], segment.bitmap) IS 'has all its elements in';
+
 CREATE OPERATOR segment.&& (
     LEFTARG = segment.bitmap, RIGHTARG = bigint[], FUNCTION = segment.bitmap_overlaps_array,
+    COMMUTATOR = OPERATOR(segment.&&),
     RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel
 );
 COMMENT ON OPERATOR segment.&& (segment.bitmap, bigint[]) IS 'contains an element of';
+
+CREATE OPERATOR segment.&& (
+    LEFTARG = bigint[], RIGHTARG = segment.bitmap, FUNCTION = segment.array_overlaps,
+    COMMUTATOR = OPERATOR(segment.&&),
+    RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel
+);
+COMMENT ON OPERATOR segment.&& (bigint[], segment.bitmap) IS 'has an element in';
 
 CREATE FUNCTION segment.equals(segment.bitmap, segment.bitmap) RETURNS boolean
     AS 'MODULE_PATHNAME', 'segmentation_bitmap_eq'
@@ -368,6 +407,27 @@ CREATE FUNCTION segment.remove(bitmap segment.bitmap, id bigint) RETURNS segment
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.remove(bitmap segment.bitmap, id bigint) IS 'without this id';
 
+CREATE FUNCTION segment.id_add_bitmap(bigint, segment.bitmap) RETURNS segment.bitmap
+    AS 'MODULE_PATHNAME', 'segmentation_id_add_bitmap'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+
+CREATE OPERATOR segment.| (
+    LEFTARG = segment.bitmap, RIGHTARG = bigint, FUNCTION = segment.add,
+    COMMUTATOR = OPERATOR(segment.|)
+);
+COMMENT ON OPERATOR segment.| (segment.bitmap, bigint) IS 'with this id';
+
+CREATE OPERATOR segment.| (
+    LEFTARG = bigint, RIGHTARG = segment.bitmap, FUNCTION = segment.id_add_bitmap,
+    COMMUTATOR = OPERATOR(segment.|)
+);
+COMMENT ON OPERATOR segment.| (bigint, segment.bitmap) IS 'with this id';
+
+CREATE OPERATOR segment.- (
+    LEFTARG = segment.bitmap, RIGHTARG = bigint, FUNCTION = segment.remove
+);
+COMMENT ON OPERATOR segment.- (segment.bitmap, bigint) IS 'without this id';
+
 CREATE FUNCTION segment.range(first bigint, last bigint) RETURNS segment.bitmap
     AS 'MODULE_PATHNAME', 'segmentation_range'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
@@ -387,6 +447,11 @@ CREATE FUNCTION segment.remove_range(bitmap segment.bitmap, first bigint, last b
     AS 'MODULE_PATHNAME', 'segmentation_remove_range'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION segment.remove_range(bitmap segment.bitmap, first bigint, last bigint) IS 'without the ids from first to last, both inclusive';
+
+CREATE FUNCTION segment.keep_range(bitmap segment.bitmap, first bigint, last bigint) RETURNS segment.bitmap
+    AS 'MODULE_PATHNAME', 'segmentation_keep_range'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION segment.keep_range(bitmap segment.bitmap, first bigint, last bigint) IS 'its ids from first to last, both inclusive';
 
 CREATE FUNCTION segment.flip(bitmap segment.bitmap, first bigint, last bigint) RETURNS segment.bitmap
     AS 'MODULE_PATHNAME', 'segmentation_flip'

@@ -119,21 +119,20 @@ SQL_FUNCTION(id_contained)
 	return BoolGetDatum(segment_lookup_contains(PG_GETARG_DATUM(1), PG_GETARG_INT64(0)));
 }
 
-SQL_FUNCTION(bitmap_contains_array)
-{
-	IN_SCRATCH;
-	SegmentBitmap *a = SEGMENT_GETARG(0);
-
-	RETURN_SCALAR(Bool, segment_set_is_subset(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(1)), a));
+/* An operator of a bitmap and an array, for either order of its arguments. */
+#define WITH_ARRAY(name, test, bitmap, array) \
+SQL_FUNCTION(name) \
+{ \
+	IN_SCRATCH; \
+	SegmentBitmap *set = SEGMENT_GETARG(bitmap); \
+\
+	RETURN_SCALAR(Bool, test(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(array)), set)); \
 }
 
-SQL_FUNCTION(bitmap_overlaps_array)
-{
-	IN_SCRATCH;
-	SegmentBitmap *a = SEGMENT_GETARG(0);
-
-	RETURN_SCALAR(Bool, segment_set_intersects(a, segment_set_from_array(PG_GETARG_ARRAYTYPE_P(1))));
-}
+WITH_ARRAY(bitmap_contains_array, segment_set_is_subset, 0, 1)
+WITH_ARRAY(array_contained, segment_set_is_subset, 1, 0)
+WITH_ARRAY(bitmap_overlaps_array, segment_set_intersects, 0, 1)
+WITH_ARRAY(array_overlaps, segment_set_intersects, 1, 0)
 
 SQL_FUNCTION(is_strict_subset)
 {
@@ -278,14 +277,18 @@ SQL_FUNCTION(nth)
 
 /* ---- changing ---- */
 
-SQL_FUNCTION(add)
-{
-	IN_SCRATCH;
-	SegmentBitmap *set = SEGMENT_GETARG(0);
-
-	segment_bitmap_add(set, segment_check_id(PG_GETARG_INT64(1)));
-	RETURN_SET(set);
+#define ADDITION(name, bitmap, id) \
+SQL_FUNCTION(name) \
+{ \
+	IN_SCRATCH; \
+	SegmentBitmap *set = SEGMENT_GETARG(bitmap); \
+\
+	segment_bitmap_add(set, segment_check_id(PG_GETARG_INT64(id))); \
+	RETURN_SET(set); \
 }
+
+ADDITION(add, 0, 1)
+ADDITION(id_add_bitmap, 1, 0)
 
 SQL_FUNCTION(remove)
 {
@@ -338,6 +341,15 @@ SQL_FUNCTION(remove_range)
 	check_range(PG_GETARG_INT64(1), PG_GETARG_INT64(2));
 	segment_bitmap_remove_range(set, PG_GETARG_INT64(1), PG_GETARG_INT64(2));
 	RETURN_SET(set);
+}
+
+/* What range_cardinality counts. */
+SQL_FUNCTION(keep_range)
+{
+	IN_SCRATCH;
+	int64		first = Max(PG_GETARG_INT64(1), 0);
+
+	RETURN_SET(segment_bitmap_extract(SEGMENT_GETARG(0), first, PG_GETARG_INT64(2)));
 }
 
 SQL_FUNCTION(flip)

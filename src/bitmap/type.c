@@ -411,16 +411,17 @@ segment_set_from_array(ArrayType *array)
 {
 	SegmentBuilder *builder = segment_builder_create();
 	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-	const int64 *ids = (const int64 *) ARR_DATA_PTR(array);
+	bool		wide = ARR_ELEMTYPE(array) == INT8OID;
+	const void *ids = ARR_DATA_PTR(array);
 
 	if (array_contains_nulls(array))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("array of ids must not contain nulls")));
-	Assert(ARR_ELEMTYPE(array) == INT8OID);
+	Assert(wide || ARR_ELEMTYPE(array) == INT4OID);
 	for (int i = 0; i < n; i++)
 	{
-		segment_builder_add(builder, segment_check_id(ids[i]));
+		segment_builder_add(builder, segment_check_id(wide ? ((const int64 *) ids)[i] : ((const int32 *) ids)[i]));
 		if ((i & 0xffff) == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
@@ -436,6 +437,31 @@ segmentation_array_to_bitmap(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(0))));
 }
 
+/* An array for n elements, which the caller writes. */
+static ArrayType *
+make_array(int64 n, Oid type, size_t width)
+{
+	ArrayType  *array;
+	Size		size = ARR_OVERHEAD_NONULLS(1) + width * n;
+
+	if (n > (MaxAllocSize - ARR_OVERHEAD_NONULLS(1)) / width)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("array of " INT64_FORMAT " ids is too large", n),
+				 errhint("Use segment.ids() to get them as rows.")));
+	if (n == 0)
+		return construct_empty_array(type);
+
+	array = palloc(size);
+	memset(array, 0, ARR_OVERHEAD_NONULLS(1));
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = type;
+	ARR_DIMS(array)[0] = (int) n;
+	ARR_LBOUND(array)[0] = 1;
+	return array;
+}
+
 PGDLLEXPORT Datum segmentation_bitmap_to_array(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(segmentation_bitmap_to_array);
@@ -443,35 +469,43 @@ Datum
 segmentation_bitmap_to_array(PG_FUNCTION_ARGS)
 {
 	SegmentBitmap *set = SEGMENT_GETARG(0);
-	int64		n = segment_bitmap_cardinality(set);
-	ArrayType  *array;
-	int64	   *out;
-	Size		size;
+	ArrayType  *array = make_array(segment_bitmap_cardinality(set), INT8OID, sizeof(int64));
+	int64	   *out = (int64 *) ARR_DATA_PTR(array);
 	SegmentIds	ids;
 
-	if (n > (MaxAllocSize - ARR_OVERHEAD_NONULLS(1)) / sizeof(int64))
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("array of " INT64_FORMAT " ids is too large", n),
-				 errhint("Use segment.ids() to get them as rows.")));
-	if (n == 0)
-		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
-
-	size = ARR_OVERHEAD_NONULLS(1) + sizeof(int64) * n;
-	array = palloc(size);
-	memset(array, 0, ARR_OVERHEAD_NONULLS(1));
-	SET_VARSIZE(array, size);
-	array->ndim = 1;
-	array->elemtype = INT8OID;
-	ARR_DIMS(array)[0] = (int) n;
-	ARR_LBOUND(array)[0] = 1;
-
-	out = (int64 *) ARR_DATA_PTR(array);
 	segment_ids_begin(&ids, set, 0);
 	while (segment_ids_fill(&ids))
 	{
 		for (uint32 i = 0; i < ids.n; i++)
 			*out++ = segment_id_make(ids.high, ids.block[i]);
+	}
+	PG_RETURN_ARRAYTYPE_P(array);
+}
+
+PGDLLEXPORT Datum segmentation_bitmap_to_integer_array(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(segmentation_bitmap_to_integer_array);
+Datum
+segmentation_bitmap_to_integer_array(PG_FUNCTION_ARGS)
+{
+	SegmentBitmap *set = SEGMENT_GETARG(0);
+	int64		greatest = segment_bitmap_max(set);
+	ArrayType  *array;
+	int32	   *out;
+	SegmentIds	ids;
+
+	if (greatest > PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("id " INT64_FORMAT " is out of range for type integer", greatest),
+				 errhint("Cast to bigint[] instead.")));
+	array = make_array(segment_bitmap_cardinality(set), INT4OID, sizeof(int32));
+	out = (int32 *) ARR_DATA_PTR(array);
+	segment_ids_begin(&ids, set, 0);
+	while (segment_ids_fill(&ids))
+	{
+		memcpy(out, ids.block, sizeof(int32) * ids.n);
+		out += ids.n;
 	}
 	PG_RETURN_ARRAYTYPE_P(array);
 }
