@@ -26,6 +26,7 @@ INSERT INTO operation VALUES
   ('xor_agg', 'all', 'segment.cardinality(segment.xor_agg(a.b))', 'rb_cardinality(rb_xor_agg(a.b))'),
   ('or_cardinality_agg', 'all', 'segment.or_cardinality_agg(a.b)', 'rb_or_cardinality_agg(a.b)'),
   ('and_cardinality_agg', 'all', 'segment.and_cardinality_agg(a.b)', 'rb_and_cardinality_agg(a.b)'),
+  ('xor_cardinality_agg', 'all', 'segment.xor_cardinality_agg(a.b)', 'rb_xor_cardinality_agg(a.b)'),
   ('ids', 'one', '(SELECT count(*) FROM (SELECT segment.ids(x.b) FROM ours_t x WHERE k = 0) i)', '(SELECT count(*) FROM (SELECT rb_iterate(x.b) FROM theirs_t x WHERE k = 0) i)'),
   ('to_array', 'one', '(SELECT cardinality(x.b::bigint[]) FROM ours_t x WHERE k = 0)', '(SELECT cardinality(rb_to_array(x.b)) FROM theirs_t x WHERE k = 0)'),
   ('from_array', 'one', '(SELECT segment.cardinality(ids::segment.bitmap) FROM ids8)', '(SELECT rb_cardinality(rb_build(ids)) FROM ids4)'),
