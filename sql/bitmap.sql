@@ -20,7 +20,8 @@ SELECT '{1,2} x'::bitmap;
 SELECT ''::bitmap;
 SELECT '{1,2,a}'::bitmap;
 SELECT ('{' || repeat('1,', 100) || 'ü}')::bitmap;
-SELECT '{0-9223372036854775807}'::bitmap;
+SELECT '{7, 0-9223372036854775807}'::bitmap;
+SELECT '{900-1000,5,40-50,45-60,61-62,7-8,5-6,65530-131080,1,850-899}'::bitmap, '{4294967290-4294967300,3-4}'::bitmap;
 
 SET segmentation.bitmap_output = ids;
 SELECT '{1,5,7-20}'::bitmap, '{}'::bitmap;
@@ -30,6 +31,11 @@ SELECT '\x0100000000000000000000003b3000000100000f000300010000000500000007000d00
 RESET segmentation.bitmap_output;
 SELECT '\x0100000000000000000000003b3000000100000f000300010000000500000007000d00'::bitmap;
 SELECT '\x01'::bitmap;
+SELECT '\x01000000 00000000
+000000003A30000001000000000001001000000001000500'::bitmap;
+SELECT '\x010'::bitmap;
+SELECT '\x01 0 1'::bitmap;
+SELECT ('\x' || repeat('00', 100) || '0g')::bitmap;
 SET segmentation.bitmap_output = 'nonsense';
 SET segmentation.nonsense = 1;
 
@@ -180,7 +186,7 @@ SELECT i, union_agg(range(i, i)) OVER (ORDER BY i ROWS 2 PRECEDING) FROM generat
 CREATE TABLE p AS SELECT i AS id, range(i, i + 10) AS v FROM generate_series(1, 20000) i;
 ALTER TABLE p SET (parallel_workers = 2);
 SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
-EXPLAIN (COSTS OFF) SELECT bitmap_agg(id), union_agg(v), intersect_agg(v), xor_agg(v), bitmap_cardinality_agg(id), or_cardinality_agg(v) FROM p;
-SELECT bitmap_agg(id), union_agg(v), intersect_agg(v), cardinality(xor_agg(v)), bitmap_cardinality_agg(id), or_cardinality_agg(v) FROM p;
+EXPLAIN (COSTS OFF) SELECT bitmap_agg(id), union_agg(v), intersect_agg(v), xor_agg(v), bitmap_cardinality_agg(id), or_cardinality_agg(v), and_cardinality_agg(v), xor_cardinality_agg(v) FROM p;
+SELECT bitmap_agg(id), union_agg(v), intersect_agg(v), cardinality(xor_agg(v)), bitmap_cardinality_agg(id), or_cardinality_agg(v), and_cardinality_agg(v), xor_cardinality_agg(v) FROM p;
 SELECT id % 3 AS g, cardinality(bitmap_agg(id)), cardinality(union_agg(v)), intersect_agg(v) FROM p GROUP BY 1 ORDER BY 1;
 DROP TABLE p;

@@ -33,12 +33,19 @@ CREATE TABLE s AS SELECT name, ids, ids::bitmap AS b FROM shape;
 SELECT name, what
   FROM s, LATERAL (VALUES
     ('array', b::bigint[] = ids),
+    ('integers', CASE WHEN max_id(b) < 2147483648 THEN b::int[] = ids::int[] AND ids::int[]::bitmap = b ELSE true END),
     ('text', b::text::bitmap = b),
     ('bytea', b::bytea::bitmap = b),
     ('bytes of bitmap_send', bitmap_send(b) = b::bytea),
     ('bitmap_agg', (SELECT coalesce(bitmap_agg(id), '{}') FROM unnest(ids) id) = b),
     ('bitmap_agg, descending', (SELECT coalesce(bitmap_agg(id ORDER BY id DESC), '{}') FROM unnest(ids || ids) id) = b),
     ('bitmap_agg, shuffled', (SELECT coalesce(bitmap_agg(id ORDER BY hashint8(id)), '{}') FROM unnest(ids) id) = b),
+    ('union_agg of single ids', (SELECT coalesce(union_agg(add('{}', id) ORDER BY hashint8(id)), '{}') FROM unnest(ids || ids) id) = b),
+    ('xor_agg of single ids', (SELECT coalesce(xor_agg(add('{}', id) ORDER BY hashint8(id), n), '{}') FROM unnest(ids || ids || ids) WITH ORDINALITY u(id, n)) = b),
+    ('xor_agg to nothing', (SELECT coalesce(xor_agg(add('{}', id)), '{}') FROM unnest(ids || ids) id) = '{}'),
+    ('text, any order', (SELECT ('{' || coalesce(string_agg(CASE WHEN n % 3 = 0 THEN id::text ELSE id - least(n % 2, id) || '-' || id END, ',' ORDER BY hashint8(id)), '') || '}')::bitmap
+        FROM unnest(ids) WITH ORDINALITY u(id, n)) =
+        (SELECT coalesce(bitmap_agg(id), '{}') FROM (SELECT id FROM unnest(ids) id UNION ALL SELECT id - least(n % 2, id) FROM unnest(ids) WITH ORDINALITY u(id, n) WHERE n % 3 <> 0) u)),
     ('ids', (SELECT coalesce(array_agg(i ORDER BY n), '{}') FROM ids(b) WITH ORDINALITY t(i, n)) = ids),
     ('run_optimize', run_optimize(b)::bytea = b::bytea),
     ('hash', bitmap_hash(b) = bitmap_hash(b::bytea::bitmap)),

@@ -18,6 +18,21 @@ SELECT g, u.b = i.b
   FROM (SELECT k % 3 AS g, union_agg(b) AS b FROM part GROUP BY 1) u
   JOIN (SELECT k % 3 AS g, bitmap_agg(id) AS b FROM run, generate_series(start, stop) id GROUP BY 1) i USING (g) ORDER BY g;
 
+-- Ids whose upper halves are all different, one set each; text in descending order; many containers that go.
+SET statement_timeout = '15s';
+CREATE TABLE scattered AS SELECT hashint8extended(i, 7) & 9223372036854775807 AS id FROM generate_series(1, 100000::bigint) i;
+CREATE TABLE whole AS SELECT bitmap_agg(id) AS b FROM scattered;
+SELECT u.b = w.b, u.x = w.b, u.n FROM (SELECT union_agg(add('{}', id)) AS b, xor_agg(add('{}', id)) AS x, xor_cardinality_agg(add('{}', id)) AS n FROM scattered) u, whole w;
+SELECT xor_agg(add('{}', id)) FROM scattered, generate_series(1, 2);
+SELECT cardinality(b), bool_and(b @> id AND NOT b @> (id + 1)) FROM whole, (SELECT id FROM scattered LIMIT 10) s GROUP BY 1;
+SELECT bool_and(segment.rank(b, id) = r AND nth(b, r) = id)
+  FROM whole, (SELECT id, r FROM (SELECT id, row_number() OVER (ORDER BY id) AS r FROM scattered) s WHERE r % 2000 = 1) s;
+SELECT ('{' || string_agg(k * 131072 || ',' || (k * 131072 - 9) || '-' || (k * 131072 - 5), ',' ORDER BY k DESC) || '}')::bitmap =
+       (SELECT bitmap_agg(id) FROM generate_series(1, 50000::bigint) k, LATERAL (SELECT k * 131072 UNION ALL SELECT generate_series(k * 131072 - 9, k * 131072 - 5)) s(id))
+  FROM generate_series(1, 50000::bigint) k;
+SELECT xor_agg(b) FROM (SELECT bitmap_agg(i * 65536) AS b FROM generate_series(0, 65535::bigint) i) s, generate_series(1, 20);
+RESET statement_timeout;
+
 -- 200,000 subjects with random bigint ids, where moving half of what is there for each of them would take too long.
 CREATE TABLE customers (id bigint PRIMARY KEY, credit int);
 INSERT INTO customers SELECT hashint8extended(i, 42) & 9223372036854775807, i % 10 FROM generate_series(1, 200000::bigint) i;

@@ -54,19 +54,6 @@
 	do { ereport(ERROR, __VA_ARGS__); return (value); } while (0)
 #endif
 
-/* Decode hexadecimal digits; false after an error that "context" has taken. */
-static inline bool
-segment_compat_hex_decode(const char *digits, size_t n, char *bytes, uint64 *size, Node *context)
-{
-#if PG_VERSION_NUM >= 160000
-	*size = hex_decode_safe(digits, n, bytes, context);
-	return !SOFT_ERROR_OCCURRED(context);
-#else
-	*size = hex_decode(digits, n, bytes);
-	return true;
-#endif
-}
-
 /* An index access method may keep state over index_insert() calls since 17. */
 #if PG_VERSION_NUM >= 170000
 #define segment_compat_index_insert_cleanup(index, info) index_insert_cleanup(index, info)

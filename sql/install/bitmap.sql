@@ -530,10 +530,6 @@ CREATE FUNCTION segment.union_agg_transfn(internal, segment.bitmap) RETURNS inte
     AS 'MODULE_PATHNAME', 'segmentation_union_agg_transfn'
     LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
 
-CREATE FUNCTION segment.union_agg_combinefn(internal, internal) RETURNS internal
-    AS 'MODULE_PATHNAME', 'segmentation_union_agg_combinefn'
-    LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
-
 CREATE FUNCTION segment.intersect_agg_transfn(internal, segment.bitmap) RETURNS internal
     AS 'MODULE_PATHNAME', 'segmentation_intersect_agg_transfn'
     LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
@@ -550,20 +546,20 @@ CREATE FUNCTION segment.xor_agg_combinefn(internal, internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'segmentation_xor_agg_combinefn'
     LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
 
-CREATE FUNCTION segment.set_agg_serialfn(internal) RETURNS bytea
-    AS 'MODULE_PATHNAME', 'segmentation_set_agg_serialfn'
+CREATE FUNCTION segment.intersect_agg_serialfn(internal) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'segmentation_intersect_agg_serialfn'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION segment.set_agg_deserialfn(bytea, internal) RETURNS internal
-    AS 'MODULE_PATHNAME', 'segmentation_set_agg_deserialfn'
+CREATE FUNCTION segment.intersect_agg_deserialfn(bytea, internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'segmentation_intersect_agg_deserialfn'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-CREATE FUNCTION segment.set_agg_finalfn(internal) RETURNS segment.bitmap
-    AS 'MODULE_PATHNAME', 'segmentation_set_agg_finalfn'
+CREATE FUNCTION segment.intersect_agg_finalfn(internal) RETURNS segment.bitmap
+    AS 'MODULE_PATHNAME', 'segmentation_intersect_agg_finalfn'
     LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION segment.set_agg_count_finalfn(internal) RETURNS bigint
-    AS 'MODULE_PATHNAME', 'segmentation_set_agg_count_finalfn'
+CREATE FUNCTION segment.intersect_agg_count_finalfn(internal) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'segmentation_intersect_agg_count_finalfn'
     LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
 CREATE AGGREGATE segment.bitmap_agg(bigint) (
@@ -584,48 +580,48 @@ COMMENT ON AGGREGATE segment.bitmap_cardinality_agg(bigint) IS 'number of differ
 
 CREATE AGGREGATE segment.union_agg(segment.bitmap) (
     SFUNC = segment.union_agg_transfn, STYPE = internal, SSPACE = 16384,
-    COMBINEFUNC = segment.union_agg_combinefn,
-    SERIALFUNC = segment.set_agg_serialfn, DESERIALFUNC = segment.set_agg_deserialfn,
-    FINALFUNC = segment.set_agg_finalfn, PARALLEL = SAFE
+    COMBINEFUNC = segment.bitmap_agg_combinefn,
+    SERIALFUNC = segment.bitmap_agg_serialfn, DESERIALFUNC = segment.bitmap_agg_deserialfn,
+    FINALFUNC = segment.bitmap_agg_finalfn, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE segment.union_agg(segment.bitmap) IS 'ids in any of the sets';
 
 CREATE AGGREGATE segment.or_cardinality_agg(segment.bitmap) (
     SFUNC = segment.union_agg_transfn, STYPE = internal, SSPACE = 16384,
-    COMBINEFUNC = segment.union_agg_combinefn,
-    SERIALFUNC = segment.set_agg_serialfn, DESERIALFUNC = segment.set_agg_deserialfn,
-    FINALFUNC = segment.set_agg_count_finalfn, PARALLEL = SAFE
+    COMBINEFUNC = segment.bitmap_agg_combinefn,
+    SERIALFUNC = segment.bitmap_agg_serialfn, DESERIALFUNC = segment.bitmap_agg_deserialfn,
+    FINALFUNC = segment.bitmap_agg_count_finalfn, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE segment.or_cardinality_agg(segment.bitmap) IS 'number of ids in any of the sets';
 
 CREATE AGGREGATE segment.intersect_agg(segment.bitmap) (
     SFUNC = segment.intersect_agg_transfn, STYPE = internal, SSPACE = 16384,
     COMBINEFUNC = segment.intersect_agg_combinefn,
-    SERIALFUNC = segment.set_agg_serialfn, DESERIALFUNC = segment.set_agg_deserialfn,
-    FINALFUNC = segment.set_agg_finalfn, PARALLEL = SAFE
+    SERIALFUNC = segment.intersect_agg_serialfn, DESERIALFUNC = segment.intersect_agg_deserialfn,
+    FINALFUNC = segment.intersect_agg_finalfn, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE segment.intersect_agg(segment.bitmap) IS 'ids in all of the sets';
 
 CREATE AGGREGATE segment.and_cardinality_agg(segment.bitmap) (
     SFUNC = segment.intersect_agg_transfn, STYPE = internal, SSPACE = 16384,
     COMBINEFUNC = segment.intersect_agg_combinefn,
-    SERIALFUNC = segment.set_agg_serialfn, DESERIALFUNC = segment.set_agg_deserialfn,
-    FINALFUNC = segment.set_agg_count_finalfn, PARALLEL = SAFE
+    SERIALFUNC = segment.intersect_agg_serialfn, DESERIALFUNC = segment.intersect_agg_deserialfn,
+    FINALFUNC = segment.intersect_agg_count_finalfn, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE segment.and_cardinality_agg(segment.bitmap) IS 'number of ids in all of the sets';
 
 CREATE AGGREGATE segment.xor_agg(segment.bitmap) (
     SFUNC = segment.xor_agg_transfn, STYPE = internal, SSPACE = 16384,
     COMBINEFUNC = segment.xor_agg_combinefn,
-    SERIALFUNC = segment.set_agg_serialfn, DESERIALFUNC = segment.set_agg_deserialfn,
-    FINALFUNC = segment.set_agg_finalfn, PARALLEL = SAFE
+    SERIALFUNC = segment.bitmap_agg_serialfn, DESERIALFUNC = segment.bitmap_agg_deserialfn,
+    FINALFUNC = segment.bitmap_agg_finalfn, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE segment.xor_agg(segment.bitmap) IS 'ids in an odd number of the sets';
 
 CREATE AGGREGATE segment.xor_cardinality_agg(segment.bitmap) (
     SFUNC = segment.xor_agg_transfn, STYPE = internal, SSPACE = 16384,
     COMBINEFUNC = segment.xor_agg_combinefn,
-    SERIALFUNC = segment.set_agg_serialfn, DESERIALFUNC = segment.set_agg_deserialfn,
-    FINALFUNC = segment.set_agg_count_finalfn, PARALLEL = SAFE
+    SERIALFUNC = segment.bitmap_agg_serialfn, DESERIALFUNC = segment.bitmap_agg_deserialfn,
+    FINALFUNC = segment.bitmap_agg_count_finalfn, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE segment.xor_cardinality_agg(segment.bitmap) IS 'number of ids in an odd number of the sets';

@@ -3,10 +3,11 @@
  * aggregate.c
  *		Aggregates over ids and over bitmaps.
  *
- * bitmap_agg's state is a SegmentBuilder; that of the others a SegmentBitmap
- * that is changed in place by inputs read where they lie.  Unions are lazy:
- * counts of containers are repaired once at the end.  Between processes a
- * state travels as the portable bytes of its set.
+ * The state of bitmap_agg, of unions and of symmetric differences is a
+ * SegmentBuilder, that of intersections a SegmentBitmap that is changed in
+ * place; sets are read where they lie.  Unions are lazy: counts of containers
+ * are repaired once at the end.  Between processes a state travels as the
+ * portable bytes of its set.
  *
  * NULL inputs are ignored.  Without any other input the sets are NULL, as
  * with array_agg, and the counts 0.
@@ -38,47 +39,94 @@ aggregate_context(FunctionCallInfo fcinfo)
 	return context;
 }
 
-/* ---- from ids ---- */
+/* What a transition returns that has nothing to do: its state, or NULL. */
+static Datum
+unchanged(FunctionCallInfo fcinfo)
+{
+	aggregate_context(fcinfo);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_POINTER(PG_GETARG_POINTER(0));
+}
+
+/* ---- unions and symmetric differences ---- */
+
+/* The state, new if there is none yet. */
+static SegmentBuilder *
+get_builder(FunctionCallInfo fcinfo, SegmentOperation op)
+{
+	MemoryContext context = aggregate_context(fcinfo);
+	MemoryContext old;
+	SegmentBuilder *builder;
+
+	if (!PG_ARGISNULL(0))
+		return (SegmentBuilder *) PG_GETARG_POINTER(0);
+	old = MemoryContextSwitchTo(context);
+	builder = segment_builder_create();
+	builder->op = op;
+	MemoryContextSwitchTo(old);
+	return builder;
+}
+
+static Datum
+builder_transition(FunctionCallInfo fcinfo, SegmentOperation op)
+{
+	SegmentBuilder *builder;
+	MemoryContext caller;
+
+	if (PG_ARGISNULL(1))
+		return unchanged(fcinfo);
+	builder = get_builder(fcinfo, op);
+	caller = segment_scratch_enter();
+	segment_builder_add_set(builder, SEGMENT_GETARG(1));
+	segment_scratch_leave(caller);
+	PG_RETURN_POINTER(builder);
+}
+
+static Datum
+builder_combination(FunctionCallInfo fcinfo, SegmentOperation op)
+{
+	SegmentBuilder *builder;
+	MemoryContext old;
+
+	if (PG_ARGISNULL(1))
+		return unchanged(fcinfo);
+	builder = get_builder(fcinfo, op);
+	old = MemoryContextSwitchTo(builder->context);
+	segment_set_accumulate(op, builder->set, segment_builder_finish((SegmentBuilder *) PG_GETARG_POINTER(1)));
+	MemoryContextSwitchTo(old);
+	PG_RETURN_POINTER(builder);
+}
 
 SQL_FUNCTION(bitmap_agg_transfn)
 {
-	MemoryContext context = aggregate_context(fcinfo);
-	SegmentBuilder *builder = PG_ARGISNULL(0) ? NULL : (SegmentBuilder *) PG_GETARG_POINTER(0);
+	SegmentBuilder *builder;
 
 	if (PG_ARGISNULL(1))
-	{
-		if (builder == NULL)
-			PG_RETURN_NULL();
-		PG_RETURN_POINTER(builder);
-	}
-	if (builder == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		builder = segment_builder_create();
-		MemoryContextSwitchTo(old);
-	}
+		return unchanged(fcinfo);
+	builder = get_builder(fcinfo, SEGMENT_OR);
 	segment_builder_add(builder, segment_check_id(PG_GETARG_INT64(1)));
 	PG_RETURN_POINTER(builder);
 }
 
+SQL_FUNCTION(union_agg_transfn)
+{
+	return builder_transition(fcinfo, SEGMENT_OR);
+}
+
+SQL_FUNCTION(xor_agg_transfn)
+{
+	return builder_transition(fcinfo, SEGMENT_XOR);
+}
+
 SQL_FUNCTION(bitmap_agg_combinefn)
 {
-	MemoryContext old = MemoryContextSwitchTo(aggregate_context(fcinfo));
-	SegmentBuilder *a = PG_ARGISNULL(0) ? NULL : (SegmentBuilder *) PG_GETARG_POINTER(0);
+	return builder_combination(fcinfo, SEGMENT_OR);
+}
 
-	if (!PG_ARGISNULL(1))
-	{
-		SegmentBitmap *set = segment_builder_finish((SegmentBuilder *) PG_GETARG_POINTER(1));
-
-		if (a == NULL)
-			a = segment_builder_create();
-		segment_set_accumulate(SEGMENT_OR, a->set, set);
-	}
-	MemoryContextSwitchTo(old);
-	if (a == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(a);
+SQL_FUNCTION(xor_agg_combinefn)
+{
+	return builder_combination(fcinfo, SEGMENT_XOR);
 }
 
 SQL_FUNCTION(bitmap_agg_serialfn)
@@ -114,126 +162,80 @@ SQL_FUNCTION(bitmap_agg_count_finalfn)
 	PG_RETURN_INT64(segment_bitmap_cardinality(segment_builder_finish((SegmentBuilder *) PG_GETARG_POINTER(0))));
 }
 
-/* ---- from bitmaps ---- */
-
-/* state := state op input; a first input is copied into the state's context. */
-static SegmentBitmap *
-accumulate(MemoryContext context, SegmentOperation op, SegmentBitmap *state,
-		   const SegmentBitmap *input)
-{
-	if (state == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		state = segment_bitmap_copy(input);
-		MemoryContextSwitchTo(old);
-	}
-	else
-		segment_set_accumulate(op, state, input);
-	return state;
-}
+/* ---- intersections ---- */
 
 static Datum
-set_transition(FunctionCallInfo fcinfo, SegmentOperation op)
+intersect(FunctionCallInfo fcinfo, const SegmentBitmap *input)
 {
-	MemoryContext context = aggregate_context(fcinfo);
-	SegmentBitmap *state = PG_ARGISNULL(0) ? NULL : (SegmentBitmap *) PG_GETARG_POINTER(0);
+	MemoryContext old;
+	SegmentBitmap *state;
 
-	if (!PG_ARGISNULL(1) && !(state != NULL && op == SEGMENT_AND && state->nslots == 0))
+	if (!PG_ARGISNULL(0))
 	{
-		MemoryContext caller = segment_scratch_enter();
-
-		state = accumulate(context, op, state, SEGMENT_GETARG(1));
-		segment_scratch_leave(caller);
+		state = (SegmentBitmap *) PG_GETARG_POINTER(0);
+		segment_bitmap_and(state, input);
+		PG_RETURN_POINTER(state);
 	}
-	if (state == NULL)
-		PG_RETURN_NULL();
+	old = MemoryContextSwitchTo(aggregate_context(fcinfo));
+	state = segment_bitmap_copy(input);
+	MemoryContextSwitchTo(old);
 	PG_RETURN_POINTER(state);
 }
 
-static Datum
-set_combination(FunctionCallInfo fcinfo, SegmentOperation op)
+/* Is nothing left to be intersected, or nothing given to do it with? */
+static bool
+is_settled(FunctionCallInfo fcinfo)
 {
-	MemoryContext context = aggregate_context(fcinfo);
-	SegmentBitmap *state = PG_ARGISNULL(0) ? NULL : (SegmentBitmap *) PG_GETARG_POINTER(0);
-
-	if (!PG_ARGISNULL(1))
-	{
-		SegmentBitmap *input = (SegmentBitmap *) PG_GETARG_POINTER(1);
-
-		segment_set_finish(input);
-		state = accumulate(context, op, state, input);
-	}
-	if (state == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(state);
-}
-
-SQL_FUNCTION(union_agg_transfn)
-{
-	return set_transition(fcinfo, SEGMENT_OR);
-}
-
-SQL_FUNCTION(union_agg_combinefn)
-{
-	return set_combination(fcinfo, SEGMENT_OR);
+	return PG_ARGISNULL(1) ||
+		(!PG_ARGISNULL(0) && segment_bitmap_is_empty((SegmentBitmap *) PG_GETARG_POINTER(0)));
 }
 
 SQL_FUNCTION(intersect_agg_transfn)
 {
-	return set_transition(fcinfo, SEGMENT_AND);
+	MemoryContext caller;
+	Datum		state;
+
+	aggregate_context(fcinfo);
+	if (is_settled(fcinfo))
+		return unchanged(fcinfo);
+	caller = segment_scratch_enter();
+	state = intersect(fcinfo, SEGMENT_GETARG(1));
+	segment_scratch_leave(caller);
+	return state;
 }
 
 SQL_FUNCTION(intersect_agg_combinefn)
 {
-	return set_combination(fcinfo, SEGMENT_AND);
-}
-
-SQL_FUNCTION(xor_agg_transfn)
-{
-	return set_transition(fcinfo, SEGMENT_XOR);
-}
-
-SQL_FUNCTION(xor_agg_combinefn)
-{
-	return set_combination(fcinfo, SEGMENT_XOR);
-}
-
-SQL_FUNCTION(set_agg_serialfn)
-{
-	SegmentBitmap *state = (SegmentBitmap *) PG_GETARG_POINTER(0);
-
 	aggregate_context(fcinfo);
-	segment_set_finish(state);
-	PG_RETURN_BYTEA_P(segment_set_to_varlena(state));
+	if (is_settled(fcinfo))
+		return unchanged(fcinfo);
+	return intersect(fcinfo, (SegmentBitmap *) PG_GETARG_POINTER(1));
 }
 
-SQL_FUNCTION(set_agg_deserialfn)
+SQL_FUNCTION(intersect_agg_serialfn)
+{
+	aggregate_context(fcinfo);
+	PG_RETURN_BYTEA_P(segment_set_to_varlena((SegmentBitmap *) PG_GETARG_POINTER(0)));
+}
+
+SQL_FUNCTION(intersect_agg_deserialfn)
 {
 	aggregate_context(fcinfo);
 	PG_RETURN_POINTER(SEGMENT_GETARG(0));
 }
 
-SQL_FUNCTION(set_agg_finalfn)
+SQL_FUNCTION(intersect_agg_finalfn)
 {
-	SegmentBitmap *state;
-
 	aggregate_context(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	state = (SegmentBitmap *) PG_GETARG_POINTER(0);
-	segment_set_finish(state);
-	PG_RETURN_DATUM(segment_bitmap_to_datum(state));
+	PG_RETURN_DATUM(segment_bitmap_to_datum((SegmentBitmap *) PG_GETARG_POINTER(0)));
 }
 
-SQL_FUNCTION(set_agg_count_finalfn)
+SQL_FUNCTION(intersect_agg_count_finalfn)
 {
-	SegmentBitmap *state;
-
 	aggregate_context(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_INT64(0);
-	state = (SegmentBitmap *) PG_GETARG_POINTER(0);
-	segment_set_finish(state);
-	PG_RETURN_INT64(segment_bitmap_cardinality(state));
+	PG_RETURN_INT64(segment_bitmap_cardinality((SegmentBitmap *) PG_GETARG_POINTER(0)));
 }

@@ -35,6 +35,9 @@
 /* Fresh memory for so many containers, or more, is touched before CRoaring writes them in one go. */
 #define TOUCH_FROM 2048
 
+/* "xor" with so many containers, or more, makes a new map. */
+#define ANEW_FROM 1024
+
 /* A union in an aggregate goes on with bitsets from so many times the bytes of an input and bytes per container on. */
 #define BITSETS_FROM 6
 #define BITSETS_FROM_EACH 128
@@ -42,7 +45,10 @@
 void
 segment_too_large(void)
 {
-	ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), SEGMENT_TOO_LARGE);
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("bitmap is too large"),
+			 errdetail("A bitmap takes up to 1 GB.")));
 }
 
 int64
@@ -100,19 +106,25 @@ segment_bitmap_free(SegmentBitmap *set)
 	pfree(set);
 }
 
+/* Make room for n slots in all. */
+static void
+make_room(SegmentBitmap *set, uint32 n)
+{
+	if (n <= set->allocated)
+		return;
+	set->allocated = Max(n, Max(4, 2 * set->allocated));
+	if (set->slots == NULL)
+		set->slots = MemoryContextAllocHuge(set->context,
+											sizeof(SegmentSlot) * (Size) set->allocated);
+	else
+		set->slots = repalloc_huge(set->slots, sizeof(SegmentSlot) * (Size) set->allocated);
+}
+
 /* Room for one more slot at position i, which the caller fills. */
 static SegmentSlot *
 insert_slot(SegmentBitmap *set, uint32 i)
 {
-	if (set->nslots == set->allocated)
-	{
-		set->allocated = Max(4, 2 * set->allocated);
-		if (set->slots == NULL)
-			set->slots = MemoryContextAllocHuge(set->context,
-												sizeof(SegmentSlot) * (Size) set->allocated);
-		else
-			set->slots = repalloc_huge(set->slots, sizeof(SegmentSlot) * (Size) set->allocated);
-	}
+	make_room(set, set->nslots + 1);
 	memmove(set->slots + i + 1, set->slots + i, sizeof(SegmentSlot) * (Size) (set->nslots - i));
 	set->nslots++;
 	return &set->slots[i];
@@ -140,16 +152,10 @@ delete_slots(SegmentBitmap *set, uint32 first, uint32 last)
 	set->last = 0;
 }
 
-uint32
-segment_set_find(const SegmentBitmap *set, uint32 high)
+/* Position of the first slot with high >= this one, of those from first up to, not including, end. */
+static uint32
+find_between(const SegmentBitmap *set, uint32 first, uint32 end, uint32 high)
 {
-	uint32		first = 0;
-	uint32		end = set->nslots;
-
-	if (set->last < set->nslots && set->slots[set->last].high == high)
-		return set->last;
-	if (end > 0 && set->slots[end - 1].high < high)
-		return end;
 	while (first < end)
 	{
 		uint32		middle = (first + end) / 2;
@@ -159,8 +165,30 @@ segment_set_find(const SegmentBitmap *set, uint32 high)
 		else
 			end = middle;
 	}
-	((SegmentBitmap *) set)->last = first;
 	return first;
+}
+
+/* The same of those behind "before", which has a lower one: fast where it is not far. */
+static uint32
+find_behind(const SegmentBitmap *set, uint32 before, uint32 high)
+{
+	uint32		step = 1;
+
+	while (step < set->nslots - before && set->slots[before + step].high < high)
+		step *= 2;
+	return find_between(set, before + step / 2 + 1, before + Min(step, set->nslots - before), high);
+}
+
+uint32
+segment_set_find(const SegmentBitmap *set, uint32 high)
+{
+	uint32		end = set->nslots;
+
+	if (set->last < end && set->slots[set->last].high == high)
+		return set->last;
+	if (end > 0 && set->slots[end - 1].high < high)
+		return end;
+	return ((SegmentBitmap *) set)->last = find_between(set, 0, end, high);
 }
 
 static bool
@@ -207,6 +235,16 @@ source_map(const SegmentBitmap *set, uint32 i)
 	return map;
 }
 
+void
+segment_copy(char *to, const char *from, size_t size)
+{
+	for (size_t done = 0; done < size; done += SEGMENT_COPY_BLOCK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memcpy(to + done, from + done, Min(size - done, SEGMENT_COPY_BLOCK));
+	}
+}
+
 /* A copy of a slot, in the current context. */
 static void
 copy_slot(SegmentSlot *to, const SegmentSlot *from)
@@ -216,7 +254,7 @@ copy_slot(SegmentSlot *to, const SegmentSlot *from)
 	{
 		char	   *bytes = palloc(from->size);
 
-		memcpy(bytes, from->bytes, from->size);
+		segment_copy(bytes, from->bytes, from->size);
 		to->size = from->size;
 		to->bytes = bytes;
 		to->owned = true;
@@ -278,7 +316,7 @@ write_map(MemoryContext context, roaring_bitmap_t *map, char *out)
 	settled = segment_format_settle(out, copy);
 	if (settled > 0)
 	{
-		memcpy(out, copy, settled);
+		segment_copy(out, copy, settled);
 		size = settled;
 	}
 	pfree(copy);
@@ -659,7 +697,10 @@ segment_bitmap_cardinality(const SegmentBitmap *set)
 	int64		count = 0;
 
 	for (uint32 i = 0; i < set->nslots; i++)
+	{
 		count += segment_slot_cardinality(set, i);
+		CHECK_FOR_INTERRUPTS();
+	}
 	return count;
 }
 
@@ -680,6 +721,7 @@ segment_bitmap_range_cardinality(const SegmentBitmap *set, int64 first, int64 la
 			count += segment_slot_cardinality(set, i);
 		else
 			count += croaring.bitmap_range_cardinality_closed(segment_slot_map(set, i), begin, end);
+		CHECK_FOR_INTERRUPTS();
 	}
 	return count;
 }
@@ -694,12 +736,16 @@ next_common(const SegmentBitmap *a, uint32 *i, const SegmentBitmap *b, uint32 *j
 	CHECK_FOR_INTERRUPTS();
 	while (*i < a->nslots && *j < b->nslots)
 	{
-		if (a->slots[*i].high == b->slots[*j].high)
+		uint32		left = a->slots[*i].high;
+		uint32		right = b->slots[*j].high;
+
+		if (left == right)
 			return true;
-		if (a->slots[*i].high < b->slots[*j].high)
-			(*i)++;
+		if (left < right)
+			*i = find_behind(a, *i, right);
 		else
-			(*j)++;
+			*j = find_behind(b, *j, left);
+		CHECK_FOR_INTERRUPTS();
 	}
 	return false;
 }
@@ -788,6 +834,7 @@ segment_set_rank(const SegmentBitmap *set, int64 id)
 			count += segment_slot_cardinality(set, i);
 		else
 			count += croaring.bitmap_rank(segment_slot_map(set, i), segment_id_low(id));
+		CHECK_FOR_INTERRUPTS();
 	}
 	return count;
 }
@@ -808,6 +855,7 @@ segment_set_select(const SegmentBitmap *set, int64 n)
 			return segment_id_make(set->slots[i].high, low);
 		}
 		n -= cardinality;
+		CHECK_FOR_INTERRUPTS();
 	}
 	return -1;
 }
@@ -889,26 +937,6 @@ segment_set_combine(SegmentOperation op, const SegmentBitmap *a, const SegmentBi
 	return result;
 }
 
-static void
-combine_inplace(SegmentOperation op, roaring_bitmap_t *a, const roaring_bitmap_t *b)
-{
-	switch (op)
-	{
-		case SEGMENT_AND:
-			croaring.bitmap_and_inplace(a, b);
-			break;
-		case SEGMENT_OR:
-			croaring.bitmap_or_inplace(a, b);
-			break;
-		case SEGMENT_ANDNOT:
-			croaring.bitmap_andnot_inplace(a, b);
-			break;
-		case SEGMENT_XOR:
-			croaring.bitmap_xor_inplace(a, b);
-			break;
-	}
-}
-
 /* a := a op b for "and" and "andnot": slots only go. */
 static void
 shrink_by(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b)
@@ -926,7 +954,10 @@ shrink_by(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b)
 		keep = op == SEGMENT_ANDNOT;
 		if (has_slot(b, j, high))
 		{
-			combine_inplace(op, segment_slot_own(a, i), segment_slot_map(b, j));
+			if (op == SEGMENT_AND)
+				croaring.bitmap_and_inplace(segment_slot_own(a, i), segment_slot_map(b, j));
+			else
+				croaring.bitmap_andnot_inplace(segment_slot_own(a, i), segment_slot_map(b, j));
 			keep = !croaring.bitmap_is_empty(a->slots[i].map);
 		}
 		if (!keep)
@@ -939,36 +970,26 @@ shrink_by(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b)
 	a->last = 0;
 }
 
-/* Give a, as copies, the slots that only b has, of which there are nnew. */
+/* Give a, as copies, the slots that only b has, of which there are nnew: from the end, up to where none is missing. */
 static void
 adopt_slots(SegmentBitmap *a, const SegmentBitmap *b, uint32 nnew)
 {
-	uint32		total = a->nslots + nnew;
-	SegmentSlot *slots = MemoryContextAllocHuge(a->context,
-												sizeof(SegmentSlot) * ((Size) total + total / 4));
-	uint32		i = 0;
-	uint32		j = 0;
+	uint32		i = a->nslots;
+	uint32		j = b->nslots;
 
-	for (uint32 n = 0; n < total; n++)
+	make_room(a, a->nslots + nnew);
+	for (uint32 n = a->nslots + nnew; n > i;)
 	{
-		if (j == b->nslots || (i < a->nslots && a->slots[i].high <= b->slots[j].high))
-		{
-			if (j < b->nslots && a->slots[i].high == b->slots[j].high)
-				j++;
-			slots[n] = a->slots[i++];
-		}
-		else
-		{
-			copy_slot(&slots[n], &b->slots[j]);
-			j++;
-		}
 		CHECK_FOR_INTERRUPTS();
+		if (i == 0 || a->slots[i - 1].high < b->slots[j - 1].high)
+		{
+			copy_slot(&a->slots[--n], &b->slots[--j]);
+			continue;
+		}
+		j -= a->slots[i - 1].high == b->slots[j - 1].high;
+		a->slots[--n] = a->slots[--i];
 	}
-	if (a->slots != NULL)
-		pfree(a->slots);
-	a->slots = slots;
-	a->nslots = total;
-	a->allocated = total + total / 4;
+	a->nslots += nnew;
 	a->last = 0;
 }
 
@@ -990,23 +1011,51 @@ better_as_bitsets(const SegmentBitmap *set, const roaring_bitmap_t *map, const S
 		(size_t) work_mem * 1024;
 }
 
-/* a := a op b for "or" and "xor" in the slots that both have. */
-static void
+/*
+ * a := a xor b in one slot; true if nothing is left of it.  In place, all
+ * containers behind one that comes or goes are moved, so for many of them a new
+ * map is made.
+ */
+static bool
+xor_slot(SegmentBitmap *a, uint32 i, const roaring_bitmap_t *other)
+{
+	SegmentSlot *slot = &a->slots[i];
+
+	if (other->high_low_container.size >= ANEW_FROM)
+	{
+		roaring_bitmap_t *map = croaring.bitmap_xor(source_map(a, i), other);
+
+		clear_slot(slot);
+		set_slot(slot, slot->high, map);
+	}
+	else
+		croaring.bitmap_xor_inplace(segment_slot_own(a, i), other);
+	return croaring.bitmap_is_empty(slot->map);
+}
+
+/* a := a op b for "or" and "xor" in the slots that both have; true if one has become empty. */
+static bool
 grow_common(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b, bool lazily)
 {
+	bool		emptied = false;
+
 	FOR_COMMON_SLOTS(a, i, b, j)
 	{
-		roaring_bitmap_t *map = segment_slot_own(a, i);
+		roaring_bitmap_t *other = source_map(b, j);
 
-		if (op == SEGMENT_OR && lazily)
+		if (op == SEGMENT_XOR)
+			emptied |= xor_slot(a, i, other);
+		else if (lazily)
 		{
-			croaring.bitmap_lazy_or_inplace(map, source_map(b, j),
-											better_as_bitsets(a, map, &b->slots[j]));
+			roaring_bitmap_t *map = segment_slot_own(a, i);
+
+			croaring.bitmap_lazy_or_inplace(map, other, better_as_bitsets(a, map, &b->slots[j]));
 			a->lazy = true;
 		}
 		else
-			combine_inplace(op, map, source_map(b, j));
+			croaring.bitmap_or_inplace(segment_slot_own(a, i), other);
 	}
+	return emptied;
 }
 
 /* Take away the slots that have become empty. */
@@ -1021,6 +1070,7 @@ drop_empty(SegmentBitmap *set)
 			clear_slot(&set->slots[i]);
 		else
 			set->slots[kept++] = set->slots[i];
+		CHECK_FOR_INTERRUPTS();
 	}
 	set->nslots = kept;
 	set->last = 0;
@@ -1031,14 +1081,14 @@ static void
 grow_by(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b, bool lazily)
 {
 	uint32		common = 0;
+	bool		emptied;
 
 	FOR_COMMON_SLOTS(a, i, b, j)
 		common++;
-	if (common > 0)
-		grow_common(op, a, b, lazily);
+	emptied = grow_common(op, a, b, lazily);
 	if (common < b->nslots)
 		adopt_slots(a, b, b->nslots - common);
-	if (op == SEGMENT_XOR)
+	if (emptied)
 		drop_empty(a);
 }
 
@@ -1238,7 +1288,10 @@ segment_bitmap_serialized_size(const SegmentBitmap *set)
 	size_t		size = 8;
 
 	for (uint32 i = 0; i < set->nslots; i++)
+	{
 		size += 4 + slot_size(&set->slots[i]);
+		CHECK_FOR_INTERRUPTS();
+	}
 	return size;
 }
 
@@ -1250,7 +1303,7 @@ write_slot(const SegmentBitmap *set, const SegmentSlot *slot, char *out)
 	out += 4;
 	if (slot->bytes == NULL)
 		return out + write_map(set->context, slot->map, out);
-	memcpy(out, slot->bytes, slot->size);
+	segment_copy(out, slot->bytes, slot->size);
 	return out + slot->size;
 }
 
@@ -1268,6 +1321,7 @@ written_bound(const SegmentBitmap *set)
 		bound += 16;
 		if (set->slots[i].bytes == NULL)
 			bound += (set->slots[i].map->high_low_container.size + 7) / 8;
+		CHECK_FOR_INTERRUPTS();
 	}
 	return bound;
 }
@@ -1351,6 +1405,7 @@ segment_set_view_checked(const char *bytes)
 			slot->map = NULL;
 		}
 		bytes += 4 + bucket.size;
+		CHECK_FOR_INTERRUPTS();
 	}
 	return set;
 }

@@ -93,6 +93,10 @@ extern roaring_bitmap_t *segment_slot_own(SegmentBitmap *set, uint32 i);
 
 extern int64 segment_slot_cardinality(const SegmentBitmap *set, uint32 i);
 
+/* memcpy for any size: a cancel ends it. */
+#define SEGMENT_COPY_BLOCK ((size_t) 1024 * 1024)
+extern void segment_copy(char *to, const char *from, size_t size);
+
 /* Position of the first slot with high >= this one. */
 extern uint32 segment_set_find(const SegmentBitmap *set, uint32 high);
 
@@ -155,9 +159,6 @@ extern SegmentBitmap *segment_set_from_array(ArrayType *array);
 /* Ids must be 0 .. PG_INT64_MAX: ERROR otherwise. */
 extern int64 segment_check_id(int64 id);
 
-#define SEGMENT_TOO_LARGE \
-	errmsg("bitmap is too large"), \
-	errdetail("A bitmap takes up to 1 GB.")
 pg_noreturn extern void segment_too_large(void);
 
 #endif							/* SEGMENT_BITMAP_SET_H */

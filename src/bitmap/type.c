@@ -46,8 +46,7 @@ typedef struct TextReader
 	const char *next;
 	const char *mistake;		/* NULL so far */
 	const char *mistakeAt;
-	bool		outOfRange;
-	bool		tooLarge;
+	int			sqlstate;
 } TextReader;
 
 static void
@@ -58,11 +57,18 @@ skip_space(TextReader *reader)
 }
 
 static bool
-fail(TextReader *reader, const char *mistake, const char *at)
+fail_as(TextReader *reader, int sqlstate, const char *mistake, const char *at)
 {
+	reader->sqlstate = sqlstate;
 	reader->mistake = mistake;
 	reader->mistakeAt = at;
 	return false;
+}
+
+static bool
+fail(TextReader *reader, const char *mistake, const char *at)
+{
+	return fail_as(reader, ERRCODE_INVALID_TEXT_REPRESENTATION, mistake, at);
 }
 
 static bool
@@ -72,10 +78,7 @@ read_id(TextReader *reader, int64 *id)
 	uint64		value = 0;
 
 	if (*start == '-')
-	{
-		reader->outOfRange = true;
-		return fail(reader, "ids are not negative", start);
-	}
+		return fail_as(reader, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "ids are not negative", start);
 	if (*start < '0' || *start > '9')
 		return fail(reader, *start == '\0' ? "unexpected end" : "an id is expected", start);
 	for (; *reader->next >= '0' && *reader->next <= '9'; reader->next++)
@@ -83,10 +86,7 @@ read_id(TextReader *reader, int64 *id)
 		int			digit = *reader->next - '0';
 
 		if (value > ((uint64) PG_INT64_MAX - digit) / 10)
-		{
-			reader->outOfRange = true;
-			return fail(reader, "ids go up to 9223372036854775807", start);
-		}
+			return fail_as(reader, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "ids go up to 9223372036854775807", start);
 		value = value * 10 + digit;
 	}
 	*id = (int64) value;
@@ -116,13 +116,8 @@ read_item(TextReader *reader, SegmentBuilder *builder)
 	if (last < first)
 		return fail(reader, "the range ends before it begins", at);
 	if (!segment_range_fits(first, last))
-	{
-		reader->tooLarge = true;
-		return false;
-	}
-	segment_builder_flush(builder);
-	segment_set_finish(builder->set);
-	segment_bitmap_add_range(builder->set, first, last);
+		return fail_as(reader, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "the range would take more than 1 GB", at);
+	segment_builder_add_range(builder, first, last);
 	return true;
 }
 
@@ -191,7 +186,7 @@ read_foreign(const char *bytes, size_t size, Node *context)
 
 			segment_write64(wrapped, 1);
 			segment_write32(wrapped + 8, 0);
-			memcpy(wrapped + 12, bytes, size);
+			segment_copy(wrapped + 12, bytes, size);
 			bytes = wrapped;
 		}
 	}
@@ -205,17 +200,75 @@ read_foreign(const char *bytes, size_t size, Node *context)
 	return set;
 }
 
+/* The value of a hexadecimal digit, or -1. */
+static inline int
+hex_value(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	if (digit >= 'a' && digit <= 'f')
+		return digit - 'a' + 10;
+	if (digit >= 'A' && digit <= 'F')
+		return digit - 'A' + 10;
+	return -1;
+}
+
+/* Read pairs of digits, white space between them as bytea has it, up to the end; *size receives the number of bytes. */
+static bool
+read_hex(TextReader *reader, char *bytes, size_t *size)
+{
+	char	   *out = bytes;
+
+	for (;;)
+	{
+		int			high;
+		int			low;
+
+		skip_space(reader);
+		if (*reader->next == '\0')
+			break;
+		high = hex_value(reader->next[0]);
+		low = high < 0 ? -1 : hex_value(reader->next[1]);
+		if (high < 0 || low < 0)
+			return fail(reader, "two hexadecimal digits are expected", reader->next);
+		*out++ = (char) (high << 4 | low);
+		reader->next += 2;
+		if ((out - bytes) % SEGMENT_COPY_BLOCK == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	*size = out - bytes;
+	return true;
+}
+
+/* Raise what has gone wrong, or leave it with "context". */
+static Datum
+report(const TextReader *reader, Node *context)
+{
+	const char *text = reader->start;
+	int			shown = pg_mbcliplen(text, strnlen(text, SHOWN_TEXT + 1), SHOWN_TEXT);
+
+	ereturn(context, (Datum) 0,
+			(errcode(reader->sqlstate),
+			 reader->sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED ?
+			 errmsg("bitmap is too large") :
+			 errmsg("invalid input syntax for type %s: \"%.*s%s\"", "segment.bitmap",
+					shown, text, text[shown] == '\0' ? "" : "..."),
+			 errdetail("At character %d: %s.",
+					   pg_mbstrlen_with_len(text, reader->mistakeAt - text) + 1,
+					   reader->mistake)));
+}
+
 /* "\x..." as written by segmentation.bitmap_output = hex. */
 static Datum
-read_hex(const char *text, Node *context)
+hex_in(TextReader *reader, Node *context)
 {
-	size_t		length = strlen(text);
-	char	   *bytes = palloc(length / 2 + 1);
-	uint64		size;
+	char	   *bytes = palloc(strlen(reader->start) / 2);
+	size_t		size;
 	SegmentBitmap *set;
 
-	if (!segment_compat_hex_decode(text + 2, length - 2, bytes, &size, context))
-		return (Datum) 0;
+	reader->next += 2;
+	if (!read_hex(reader, bytes, &size))
+		return report(reader, context);
 	set = read_foreign(bytes, size, context);
 	return set == NULL ? (Datum) 0 : segment_bitmap_to_datum(set);
 }
@@ -231,24 +284,10 @@ segmentation_bitmap_in(PG_FUNCTION_ARGS)
 	SegmentBuilder *builder;
 
 	if (text[0] == '\\' && text[1] == 'x')
-		PG_RETURN_DATUM(read_hex(text, fcinfo->context));
-
+		return hex_in(&reader, fcinfo->context);
 	builder = segment_builder_create();
 	if (!read_set(&reader, builder))
-	{
-		int			shown = pg_mbcliplen(text, strlen(text), SHOWN_TEXT);
-
-		if (reader.tooLarge)
-			ereturn(fcinfo->context, (Datum) 0, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), SEGMENT_TOO_LARGE);
-		ereturn(fcinfo->context, (Datum) 0,
-				(errcode(reader.outOfRange ? ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE :
-						 ERRCODE_INVALID_TEXT_REPRESENTATION),
-				 errmsg("invalid input syntax for type %s: \"%.*s%s\"", "segment.bitmap",
-						shown, text, text[shown] == '\0' ? "" : "..."),
-				 errdetail("At character %d: %s.",
-						   pg_mbstrlen_with_len(text, reader.mistakeAt - text) + 1,
-						   reader.mistake)));
-	}
+		return report(&reader, fcinfo->context);
 	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_builder_finish(builder)));
 }
 
@@ -257,6 +296,16 @@ static inline char *
 write_number(char *out, int64 value)
 {
 	return out + pg_ulltoa_n((uint64) value, out);
+}
+
+static void
+text_too_large(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("text of the bitmap is too large"),
+			 errdetail("A text takes up to 1 GB."),
+			 errhint("Use segment.ids() to get the ids as rows, or COPY in binary format.")));
 }
 
 /* "{1,5,7-20}" or, without ranges, every id by itself.  NULL: ranges would be longer than text can be. */
@@ -279,8 +328,10 @@ write_text(const SegmentBitmap *set, bool ranges)
 		{
 			char	   *end;
 
-			if (ranges && out.len > MaxAllocSize - 64)
+			if (out.len > MaxAllocSize - 64)
 			{
+				if (!ranges)
+					text_too_large();
 				pfree(out.data);
 				return NULL;
 			}
@@ -308,15 +359,21 @@ write_text(const SegmentBitmap *set, bool ranges)
 static char *
 write_hex(const bytea *value)
 {
+	const char *bytes = VARDATA_ANY(value);
 	size_t		size = VARSIZE_ANY_EXHDR(value);
 	char	   *text;
 
 	if (size > (MaxAllocSize - 3) / 2)
-		segment_too_large();
+		text_too_large();
 	text = palloc(2 * size + 3);
 	text[0] = '\\';
 	text[1] = 'x';
-	text[2 + hex_encode(VARDATA_ANY(value), size, text + 2)] = '\0';
+	for (size_t done = 0; done < size; done += SEGMENT_COPY_BLOCK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		hex_encode(bytes + done, Min(size - done, SEGMENT_COPY_BLOCK), text + 2 + 2 * done);
+	}
+	text[2 + 2 * size] = '\0';
 	return text;
 }
 
@@ -399,13 +456,13 @@ segmentation_to_bytea32(PG_FUNCTION_ARGS)
 	else
 	{
 		result = palloc(VARHDRSZ + (Size) set->slots[0].size);
-		memcpy(VARDATA(result), set->slots[0].bytes, set->slots[0].size);
+		segment_copy(VARDATA(result), set->slots[0].bytes, set->slots[0].size);
 		SET_VARSIZE(result, VARHDRSZ + (Size) set->slots[0].size);
 	}
 	PG_RETURN_BYTEA_P(result);
 }
 
-/* A set of the elements of a bigint[] of any dimensions; NULL elements are refused. */
+/* A set of the elements of a bigint[] or integer[] of any dimensions; NULL elements are refused. */
 SegmentBitmap *
 segment_set_from_array(ArrayType *array)
 {
@@ -518,9 +575,26 @@ free_copy(struct varlena *value, Datum datum)
 		pfree(value);
 }
 
+/* memcmp of two of the same size, like segment_copy. */
+static bool
+same_bytes(const struct varlena *a, const struct varlena *b)
+{
+	const char *left = VARDATA_ANY(a);
+	const char *right = VARDATA_ANY(b);
+	size_t		size = VARSIZE_ANY_EXHDR(a);
+
+	for (size_t done = 0; done < size; done += SEGMENT_COPY_BLOCK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (memcmp(left + done, right + done, Min(size - done, SEGMENT_COPY_BLOCK)) != 0)
+			return false;
+	}
+	return true;
+}
+
 /* Canonical bytes: the same set has the same. */
 static bool
-same_bytes(Datum a, Datum b)
+same_set(Datum a, Datum b)
 {
 	struct varlena *left;
 	struct varlena *right;
@@ -528,9 +602,9 @@ same_bytes(Datum a, Datum b)
 
 	if (toast_raw_datum_size(a) != toast_raw_datum_size(b))
 		return false;
-	left = PG_DETOAST_DATUM_PACKED(a);
-	right = PG_DETOAST_DATUM_PACKED(b);
-	same = memcmp(VARDATA_ANY(left), VARDATA_ANY(right), VARSIZE_ANY_EXHDR(left)) == 0;
+	left = segment_stored_fetch(a);
+	right = segment_stored_fetch(b);
+	same = same_bytes(left, right);
 	free_copy(left, a);
 	free_copy(right, b);
 	return same;
@@ -542,7 +616,7 @@ PG_FUNCTION_INFO_V1(segmentation_bitmap_eq);
 Datum
 segmentation_bitmap_eq(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
+	PG_RETURN_BOOL(same_set(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_ne(PG_FUNCTION_ARGS);
@@ -551,7 +625,7 @@ PG_FUNCTION_INFO_V1(segmentation_bitmap_ne);
 Datum
 segmentation_bitmap_ne(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(!same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
+	PG_RETURN_BOOL(!same_set(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
 }
 
 /* Compare like the ascending lists of ids, run by run. */
@@ -621,17 +695,30 @@ segmentation_bitmap_cmp(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(compare(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
 }
 
+/* Block by block, the hash of each the seed of the next.  With seed 0 the lower half is that of hash_bytes. */
+static uint64
+hash(Datum bitmap, uint64 seed)
+{
+	struct varlena *value = segment_stored_fetch(bitmap);
+	const unsigned char *bytes = (const unsigned char *) VARDATA_ANY(value);
+	size_t		size = VARSIZE_ANY_EXHDR(value);
+
+	for (size_t done = 0; done < size; done += SEGMENT_COPY_BLOCK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		seed = hash_bytes_extended(bytes + done, (int) Min(size - done, SEGMENT_COPY_BLOCK), seed);
+	}
+	free_copy(value, bitmap);
+	return seed;
+}
+
 PGDLLEXPORT Datum segmentation_bitmap_hash(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(segmentation_bitmap_hash);
 Datum
 segmentation_bitmap_hash(PG_FUNCTION_ARGS)
 {
-	struct varlena *value = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
-	Datum		hash = hash_any((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-
-	free_copy(value, PG_GETARG_DATUM(0));
-	return hash;
+	PG_RETURN_INT32((int32) hash(PG_GETARG_DATUM(0), 0));
 }
 
 PGDLLEXPORT Datum segmentation_bitmap_hash_extended(PG_FUNCTION_ARGS);
@@ -640,10 +727,5 @@ PG_FUNCTION_INFO_V1(segmentation_bitmap_hash_extended);
 Datum
 segmentation_bitmap_hash_extended(PG_FUNCTION_ARGS)
 {
-	struct varlena *value = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
-	Datum		hash = hash_any_extended((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
-										 PG_GETARG_INT64(1));
-
-	free_copy(value, PG_GETARG_DATUM(0));
-	return hash;
+	PG_RETURN_INT64((int64) hash(PG_GETARG_DATUM(0), (uint64) PG_GETARG_INT64(1)));
 }

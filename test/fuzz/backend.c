@@ -370,26 +370,6 @@ pg_mbstrlen_with_len(const char *text, int length)
 	return length;
 }
 
-static int
-hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-uint64
-hex_decode(const char *text, size_t length, char *out)
-{
-	size_t		i;
-
-	for (i = 0; i + 1 < length; i += 2)
-	{
-		if (hex_digit(text[i]) < 0 || hex_digit(text[i + 1]) < 0)
-			segment_stored_damaged("", 0);
-		out[i / 2] = hex_digit(text[i]) << 4 | hex_digit(text[i + 1]);
-	}
-	return i / 2;
-}
-
 uint64
 hex_encode(const char *bytes, size_t size, char *out)
 {
@@ -422,12 +402,6 @@ ArrayType *
 construct_empty_array(Oid type)
 {
 	abort();
-}
-
-uint32
-hash_bytes(const unsigned char *bytes, int size)
-{
-	return 0;
 }
 
 uint64
