@@ -14,6 +14,7 @@ autovacuum = off
 segmentation.worker = off
 segmentation.refresh_delay = 50ms
 segmentation.naptime = 1h
+statement_timeout = 100s
 });
 $node->start;
 
