@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * builder.c
- *		A set made from ids in any order, duplicates included.
+ *		A set made from ids and ranges in any order, duplicates included.
  *
  * Adding random ids to a bitmap one by one moves half a container per id, and
  * half of all slots if its upper half is new.  So ids are collected, up to
  * 131,072 at a time (1 MB, and as much again for sorting), sorted by radix, and
- * united with the set in one step.  Ids that
- * come ascending, as from an index, are appended without sorting.
+ * united with the set in one step.  Ids that come ascending, as from an index,
+ * are appended without sorting.  Ranges are collected apart (2 MB).
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@
 /* From so many ids on, a builder is faster than adding one by one. */
 #define MANY_IDS		64
 
-/* Sets of so few ids per bucket, in so few buckets, are added id by id. */
+/* Sets of so few ids per bucket, in so few buckets, are added id by id; of more, where there are very many buckets already. */
 #define FEW_IDS			16
 #define FEW_BUCKETS		64
 
@@ -36,6 +36,7 @@ segment_builder_create(void)
 
 	builder->context = CurrentMemoryContext;
 	builder->op = SEGMENT_OR;
+	builder->alone = false;
 	builder->set = segment_bitmap_create();
 	builder->allocated = BUFFER_INITIAL;
 	builder->buffer = palloc(sizeof(int64) * builder->allocated);
@@ -185,7 +186,7 @@ segment_builder_make_room(SegmentBuilder *builder)
 {
 	if (builder->allocated < BUFFER_SMALL ||
 		(builder->allocated < BUFFER_MAX &&
-		 MemoryContextMemAllocated(builder->context, false) <= (size_t) work_mem * 1024))
+		 (builder->alone || MemoryContextMemAllocated(builder->context, false) <= (size_t) work_mem * 1024)))
 	{
 		builder->allocated *= 2;
 		builder->buffer = repalloc(builder->buffer, sizeof(int64) * builder->allocated);
@@ -231,8 +232,10 @@ segment_builder_add_range(SegmentBuilder *builder, int64 first, int64 last)
 static bool
 better_by_id(const SegmentBuilder *builder, const SegmentBitmap *set)
 {
-	return set->nslots <= Max(FEW_BUCKETS, builder->set->nslots / FEW_BUCKETS) &&
-		segment_bitmap_cardinality(set) <= FEW_IDS * (int64) set->nslots;
+	uint32		all = builder->set->nslots;
+
+	return set->nslots <= Max(FEW_BUCKETS, all / FEW_BUCKETS) &&
+		segment_bitmap_cardinality(set) <= FEW_IDS * (int64) set->nslots + all / FEW_IDS;
 }
 
 void

@@ -19,6 +19,8 @@ struct SegmentBuilder
 	int64	   *buffer;			/* ids */
 	uint32		n;
 	uint32		allocated;
+	bool		alone;			/* the only one: its buffer may grow whatever
+								 * else takes memory */
 	int64	   *firsts;			/* ranges, both ends inclusive; NULL: none yet */
 	int64	   *lasts;
 	uint32		nranges;

@@ -119,20 +119,22 @@ SQL_FUNCTION(id_contained)
 	return BoolGetDatum(segment_lookup_contains(PG_GETARG_DATUM(1), PG_GETARG_INT64(0)));
 }
 
-/* An operator of a bitmap and an array, for either order of its arguments. */
-#define WITH_ARRAY(name, test, bitmap, array) \
+/* An operator of a bitmap and an array, for either order of its arguments.  Negative elements are in no bitmap. */
+#define WITH_ARRAY(name, test, all, bitmap, array) \
 SQL_FUNCTION(name) \
 { \
 	IN_SCRATCH; \
 	SegmentBitmap *set = SEGMENT_GETARG(bitmap); \
+	bool		missing = false; \
+	SegmentBitmap *elements = segment_set_from_array(PG_GETARG_ARRAYTYPE_P(array), &missing); \
 \
-	RETURN_SCALAR(Bool, test(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(array)), set)); \
+	RETURN_SCALAR(Bool, !((all) && missing) && test(elements, set)); \
 }
 
-WITH_ARRAY(bitmap_contains_array, segment_set_is_subset, 0, 1)
-WITH_ARRAY(array_contained, segment_set_is_subset, 1, 0)
-WITH_ARRAY(bitmap_overlaps_array, segment_set_intersects, 0, 1)
-WITH_ARRAY(array_overlaps, segment_set_intersects, 1, 0)
+WITH_ARRAY(bitmap_contains_array, segment_set_is_subset, true, 0, 1)
+WITH_ARRAY(array_contained, segment_set_is_subset, true, 1, 0)
+WITH_ARRAY(bitmap_overlaps_array, segment_set_intersects, false, 0, 1)
+WITH_ARRAY(array_overlaps, segment_set_intersects, false, 1, 0)
 
 SQL_FUNCTION(is_strict_subset)
 {

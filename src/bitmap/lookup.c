@@ -153,6 +153,7 @@ bucket_contains(SegmentStored *stored, const Header *header, uint32 low)
 	size_t		where;
 	size_t		size;
 	char	   *bytes;
+	bool		found;
 
 	while (first < end)
 	{
@@ -172,7 +173,9 @@ bucket_contains(SegmentStored *stored, const Header *header, uint32 low)
 	container.bytes = bytes;
 	if (!segment_container_is_right(&container))
 		segment_stored_damaged("container out of order or with another number of ids than its count", where);
-	return segment_container_contains(&container, low & 0xffff);
+	found = segment_container_contains(&container, low & 0xffff);
+	pfree(bytes);
+	return found;
 }
 
 bool

@@ -949,8 +949,8 @@ shrink_by(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b)
 		uint32		high = a->slots[i].high;
 		bool		keep;
 
-		while (j < b->nslots && b->slots[j].high < high)
-			j++;
+		if (j < b->nslots && b->slots[j].high < high)
+			j = find_behind(b, j, high);
 		keep = op == SEGMENT_ANDNOT;
 		if (has_slot(b, j, high))
 		{
@@ -1430,8 +1430,8 @@ segment_set_argument(Datum datum)
 /* Of so few bytes together, to check all takes less time than to look which ones are needed. */
 #define MEETING_FROM 4096
 
-static void
-check_outline(const struct varlena *value)
+void
+segment_set_check_outline(const struct varlena *value)
 {
 	size_t		size = VARSIZE_ANY_EXHDR(value);
 	size_t		where;
@@ -1473,11 +1473,11 @@ segment_set_arguments_meeting(Datum left, Datum right, bool wholeLeft, SegmentBi
 	if (whole || wholeLeft)
 		segment_set_check(VARDATA_ANY(valueA), VARSIZE_ANY_EXHDR(valueA), ERRCODE_DATA_CORRUPTED);
 	else
-		check_outline(valueA);
+		segment_set_check_outline(valueA);
 	if (whole)
 		segment_set_check(VARDATA_ANY(valueB), VARSIZE_ANY_EXHDR(valueB), ERRCODE_DATA_CORRUPTED);
 	else
-		check_outline(valueB);
+		segment_set_check_outline(valueB);
 	*a = segment_set_view_checked(VARDATA_ANY(valueA));
 	*b = segment_set_view_checked(VARDATA_ANY(valueB));
 	if (whole)

@@ -59,6 +59,9 @@ typedef enum SegmentOperation
 /* Check bytes; ERROR with this code when they are wrong. */
 extern void segment_set_check(const char *bytes, size_t size, int errcode_of_mistake);
 
+/* The same of a stored value, but for what its containers hold. */
+extern void segment_set_check_outline(const struct varlena *value);
+
 /*
  * A set that reads these bytes where they lie: they must stay while the set
  * is used.  errcode_of_mistake is raised when they are wrong.
@@ -153,8 +156,11 @@ segment_ids_next(SegmentIds *ids)
 	return segment_id_make(ids->high, ids->block[ids->next++]);
 }
 
-/* The elements of a bigint[]; ERROR for NULLs and negative ones. */
-extern SegmentBitmap *segment_set_from_array(ArrayType *array);
+/*
+ * The elements of a bigint[] or integer[] of any dimensions; ERROR for NULLs, and
+ * for negative ones unless it can be noted (in *missing) that there are some.
+ */
+extern SegmentBitmap *segment_set_from_array(ArrayType *array, bool *missing);
 
 /* Ids must be 0 .. PG_INT64_MAX: ERROR otherwise. */
 extern int64 segment_check_id(int64 id);

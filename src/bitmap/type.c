@@ -246,16 +246,18 @@ report(const TextReader *reader, Node *context)
 {
 	const char *text = reader->start;
 	int			shown = pg_mbcliplen(text, strnlen(text, SHOWN_TEXT + 1), SHOWN_TEXT);
+	int			before = reader->mistakeAt - text;
 
+	/* hexadecimal text, of which there may be very much, is ASCII up to there */
+	if (text[0] != '\\')
+		before = pg_mbstrlen_with_len(text, before);
 	ereturn(context, (Datum) 0,
 			(errcode(reader->sqlstate),
 			 reader->sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED ?
 			 errmsg("bitmap is too large") :
 			 errmsg("invalid input syntax for type %s: \"%.*s%s\"", "segment.bitmap",
 					shown, text, text[shown] == '\0' ? "" : "..."),
-			 errdetail("At character %d: %s.",
-					   pg_mbstrlen_with_len(text, reader->mistakeAt - text) + 1,
-					   reader->mistake)));
+			 errdetail("At character %d: %s.", before + 1, reader->mistake)));
 }
 
 /* "\x..." as written by segmentation.bitmap_output = hex. */
@@ -286,6 +288,7 @@ segmentation_bitmap_in(PG_FUNCTION_ARGS)
 	if (text[0] == '\\' && text[1] == 'x')
 		return hex_in(&reader, fcinfo->context);
 	builder = segment_builder_create();
+	builder->alone = true;
 	if (!read_set(&reader, builder))
 		return report(&reader, fcinfo->context);
 	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_builder_finish(builder)));
@@ -415,7 +418,11 @@ segmentation_bitmap_to_bytea(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = segment_stored_fetch(PG_GETARG_DATUM(0));
 
-	segment_set_check(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), ERRCODE_DATA_CORRUPTED);
+	/*
+	 * no reader comes to bytes that are not there; what they hold is for him
+	 * to check, as we do
+	 */
+	segment_set_check_outline(value);
 	PG_RETURN_BYTEA_P(value);
 }
 
@@ -462,9 +469,8 @@ segmentation_to_bytea32(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(result);
 }
 
-/* A set of the elements of a bigint[] or integer[] of any dimensions; NULL elements are refused. */
 SegmentBitmap *
-segment_set_from_array(ArrayType *array)
+segment_set_from_array(ArrayType *array, bool *missing)
 {
 	SegmentBuilder *builder = segment_builder_create();
 	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
@@ -476,9 +482,15 @@ segment_set_from_array(ArrayType *array)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("array of ids must not contain nulls")));
 	Assert(wide || ARR_ELEMTYPE(array) == INT4OID);
+	builder->alone = true;
 	for (int i = 0; i < n; i++)
 	{
-		segment_builder_add(builder, segment_check_id(wide ? ((const int64 *) ids)[i] : ((const int32 *) ids)[i]));
+		int64		id = wide ? ((const int64 *) ids)[i] : ((const int32 *) ids)[i];
+
+		if (id < 0 && missing != NULL)
+			*missing = true;
+		else
+			segment_builder_add(builder, segment_check_id(id));
 		if ((i & 0xffff) == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
@@ -491,7 +503,7 @@ PG_FUNCTION_INFO_V1(segmentation_array_to_bitmap);
 Datum
 segmentation_array_to_bitmap(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(0))));
+	PG_RETURN_DATUM(segment_bitmap_to_datum(segment_set_from_array(PG_GETARG_ARRAYTYPE_P(0), NULL)));
 }
 
 /* An array for n elements, which the caller writes. */
@@ -695,7 +707,7 @@ segmentation_bitmap_cmp(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(compare(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)));
 }
 
-/* Block by block, the hash of each the seed of the next.  With seed 0 the lower half is that of hash_bytes. */
+/* Block by block, the hash of each the seed of the next.  Up to there, with seed 0, the lower half is that of hash_bytes. */
 static uint64
 hash(Datum bitmap, uint64 seed)
 {
