@@ -244,7 +244,7 @@ segment_refresh_divide(List *items, Oid subject, int64 budget, TimestampTz clock
 		 * come first
 		 */
 		segment_bitmap_or(many, item->todo);
-		if (large != NIL || (budget > 0 && segment_bitmap_cardinality(many) > budget / 2))
+		if (!segment_refresh_reads_whole(item->standing) && (large != NIL || (budget > 0 && segment_bitmap_cardinality(many) > budget / 2)))
 			large = lappend(large, item);
 		else
 			segment_bitmap_or(few, item->todo);

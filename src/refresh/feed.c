@@ -115,7 +115,8 @@ keeps_too_much(int32 id)
 	segment_query_add(&query, TIMESTAMPTZOID, TimestampTzGetDatum(now - retention));
 	segment_query_begin(&guard);
 	found = segment_query_run(&query,
-							  "SELECT FROM segment.change WHERE id = $1 AND weight = 0 AND written > $2 LIMIT 1", true) > 0;
+							  "SELECT FROM (SELECT written FROM segment.change WHERE id = $1 AND weight = 0 ORDER BY number DESC LIMIT 1) c"
+							  " WHERE written > $2", true) > 0;
 	segment_query_end(&guard);
 	return !found;
 }

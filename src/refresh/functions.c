@@ -88,6 +88,7 @@ run_step(void *arg)
 static ErrorData *
 refresh_in_turn(List *subjects, int64 budget)
 {
+	MemoryContext context = AllocSetContextCreate(PortalContext, "segment refresh steps", ALLOCSET_DEFAULT_SIZES);
 	ErrorData  *first = NULL;
 	ListCell   *lc;
 
@@ -95,7 +96,7 @@ refresh_in_turn(List *subjects, int64 budget)
 		foreach(lc, subjects)
 	{
 		Step		step = {.subject = lfirst_oid(lc),.budget = budget};
-		MemoryContext old = MemoryContextSwitchTo(PortalContext);
+		MemoryContext old = MemoryContextSwitchTo(context);
 		ErrorData  *error;
 
 		CHECK_FOR_INTERRUPTS();
@@ -104,6 +105,8 @@ refresh_in_turn(List *subjects, int64 budget)
 		SPI_commit();
 		if (first == NULL)
 			first = error;
+		if (first == NULL)
+			MemoryContextReset(context);
 		if (!step.more)
 			subjects = foreach_delete_current(subjects, lc);
 	}

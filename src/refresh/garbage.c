@@ -17,16 +17,22 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
+#include "attempt.h"
 #include "catalog/query.h"
 #include "catalog/registry.h"
 #include "catalog/state.h"
 #include "compat.h"
+#include "guc.h"
+#include "refresh/refresh.h"
 #include "refresh/work.h"
 #include "testing.h"
 
@@ -43,16 +49,36 @@ try_delete(Relation table, ItemPointer tid)
 							  false, &failure, false);
 }
 
-/* Will the worker never refresh this segment by itself: switched off, or impossible to compile? */
+/* Compile a segment without waiting for the locks of others; false if that is not known now. */
 static bool
-is_unattended(int32 id)
+try_compile(Oid viewId, const SegmentCompiled **compiled)
+{
+	int			nest = NewGUCNestLevel();
+	ErrorData  *error;
+
+	(void) set_config_option("lock_timeout", "1", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	*compiled = segment_catalog_try_compiled(viewId, &error);
+	AtEOXact_GUC(false, nest);
+	return *compiled != NULL || (error != NULL && !segment_attempt_is_passing(error));
+}
+
+/*
+ * Is this a segment that the worker will never refresh by itself, because it is
+ * switched off or the segment cannot be compiled, and that nobody refreshes now?
+ * Then nobody can until the end of this transaction.
+ */
+static bool
+lock_unattended(int32 id)
 {
 	Oid			viewId = segment_catalog_view(id);
 	SegmentEntry *entry = OidIsValid(viewId) ? segment_catalog_lookup(viewId) : NULL;
-	ErrorData  *error;
+	const SegmentCompiled *compiled;
 
-	return entry != NULL &&
-		(!segment_catalog_is_automatic(entry) || segment_catalog_try_compiled(viewId, &error) == NULL);
+	if (entry == NULL || !ConditionalLockRelationOid(viewId, AccessShareLock) || !try_compile(viewId, &compiled))
+		return false;
+	if (compiled == NULL)
+		return true;
+	return (!segment_guc_worker || !segment_catalog_is_automatic(entry)) && segment_refresh_lock_if_free(compiled->subject);
 }
 
 /* Have so many invalidations come since an epoch that nobody should wait for who may still use it? */
@@ -64,6 +90,12 @@ is_far_behind(const SegmentEpoch *epoch)
 	SysScanDesc scan;
 	int			n = 0;
 
+	/* so small a table cannot have so many */
+	if (RelationGetNumberOfBlocks(table) < MAX_UNATTENDED / MaxHeapTuplesPerPage)
+	{
+		table_close(table, NoLock);
+		return false;
+	}
 	ScanKeyInit(&key, 1, BTGreaterStrategyNumber, F_XID8GT, FullTransactionIdGetDatum(epoch->xid));
 	scan = systable_beginscan(table, segment_table_index(table), true, GetActiveSnapshot(), 1, &key);
 	while (n <= MAX_UNATTENDED && HeapTupleIsValid(systable_getnext(scan)))
@@ -86,16 +118,18 @@ take_away(const SegmentEpoch *epoch, List *users)
 	uint64		n;
 	ListCell   *lc;
 
-	foreach(lc, users)
-		if (!is_unattended(((SegmentState *) lfirst(lc))->id))
+	if (IsolationUsesXactSnapshot() || !is_far_behind(epoch) || SEGMENT_MUTANT("unattended"))
 		return false;
-	if (!is_far_behind(epoch) || SEGMENT_MUTANT("unattended"))
+	foreach(lc, users)
+		if (!lock_unattended(((SegmentState *) lfirst(lc))->id))
 		return false;
 	segment_query_add(&query, INT8OID, Int64GetDatum(epoch->id));
+	segment_query_add(&query, XID8OID, FullTransactionIdGetDatum(epoch->xid));
 	segment_query_begin(&guard);
+	/* not if one was refreshed before it was locked */
 	n = segment_query_run(&query,
 						  "UPDATE segment.state SET epoch = 0, rest = NULL, total = 0, since = '-infinity'"
-						  " WHERE ctid = ANY (ARRAY(SELECT ctid FROM segment.state WHERE epoch = $1 FOR UPDATE SKIP LOCKED))", false);
+						  " WHERE epoch = $1 AND EXISTS (SELECT FROM segment.epoch e WHERE e.id = $1 AND e.xid = $2)", false);
 	segment_query_end(&guard);
 	return n == list_length(users);
 }

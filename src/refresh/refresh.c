@@ -63,16 +63,28 @@
 
 /* ---- lock and order ---- */
 
-void
-segment_refresh_lock(Oid subject)
+static LockAcquireResult
+take_lock(Oid subject, bool dontWait)
 {
 	LOCKTAG		tag;
 
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, segment_catalog_schema(false), subject, 1);
+	return LockAcquire(&tag, ExclusiveLock, false, dontWait);
+}
+
+void
+segment_refresh_lock(Oid subject)
+{
 	if (SEGMENT_MUTANT("no_lock"))
 		return;
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, segment_catalog_schema(false), subject, 1);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	(void) take_lock(subject, false);
 	AcceptInvalidationMessages();
+}
+
+bool
+segment_refresh_lock_if_free(Oid subject)
+{
+	return take_lock(subject, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 /* ---- the snapshot, kept ---- */

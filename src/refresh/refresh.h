@@ -51,6 +51,7 @@ extern void segment_refresh_leave(void);
 
 /* The refresh lock of a subject table, to the end of the transaction. */
 extern void segment_refresh_lock(Oid subject);
+extern bool segment_refresh_lock_if_free(Oid subject);
 
 /* Delete what is materialised of a dropped segment. */
 extern void segment_refresh_forget(int32 id);

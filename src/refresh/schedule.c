@@ -442,6 +442,23 @@ find_due(void *arg)
 	attempt->due = due_at(attempt->standing, attempt->paced, attempt->now);
 }
 
+/* Does it, or one that it refers to, call functions to know when time changes it? */
+static bool
+evaluates_clock(Oid viewId)
+{
+	ErrorData  *error;
+	const SegmentCompiled *compiled = segment_catalog_try_compiled(viewId, &error);
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (compiled == NULL)
+		return false;
+	foreach(lc, compiled->inner)
+		if (evaluates_clock(lfirst_oid(lc)))
+		return true;
+	return compiled->instants != NIL;
+}
+
 /* An error is for the refresh to tell; when it has, it is for the next try. */
 static TimestampTz
 try_due_at(Attempt *attempt)
@@ -449,13 +466,12 @@ try_due_at(Attempt *attempt)
 	SegmentState state;
 	SegmentEntry *entry;
 	ErrorData  *error;
-	const SegmentCompiled *compiled = segment_catalog_try_compiled(attempt->viewId, &error);
 
 	/*
-	 * no timer where there is no expression of the clock to evaluate: it
-	 * would wake an idle worker
+	 * no timer where there is nothing to evaluate: it would wake an idle
+	 * worker
 	 */
-	error = segment_attempt_within(compiled != NULL && compiled->instants != NIL ? segment_guc_evaluation_timeout : 0,
+	error = segment_attempt_within(evaluates_clock(attempt->viewId) ? segment_guc_evaluation_timeout : 0,
 								   "segmentation.evaluation_timeout", find_due, attempt);
 	if (error == NULL)
 		return attempt->due;

@@ -177,7 +177,7 @@ is_ready(Subject *subject, bool rung)
 /* ---- doing it ---- */
 
 static void
-refresh_here(Subject *subject)
+refresh_here(Subject *subject, bool rung)
 {
 	TimestampTz start = GetCurrentTimestamp();
 	SegmentOutcome outcome;
@@ -193,7 +193,7 @@ refresh_here(Subject *subject)
 	subject->heavy = more || TimestampDifferenceExceeds(start, GetCurrentTimestamp(), HEAVY_MS);
 	subject->done = !more;
 	subject->retryAt = 0;
-	if (subject->stalls == 0)
+	if (rung)
 		subject->delay = 0;
 }
 
@@ -257,7 +257,7 @@ segment_worker_refresh(List *due, bool rung)
 	}
 	foreach(lc, ready)
 		if (lfirst(lc) != NULL)
-		refresh_here(lfirst(lc));
+		refresh_here(lfirst(lc), rung);
 	list_free(ready);
 	return any;
 }

@@ -55,6 +55,9 @@ typedef struct SegmentWorkerLook
 	const char *reason;			/* of a verdict to leave */
 	bool		failed;			/* an error: nothing below is known */
 	bool		blocked;		/* it was a lock of somebody else */
+	uint64		prepared;		/* which prepared transactions may have
+								 * written something that it did not see, see
+								 * doorbell.h */
 	bool		intact;			/* no wait that may have swallowed a ring */
 	List	   *due;			/* subject tables (Oid), in the worker's
 								 * context */
@@ -63,6 +66,9 @@ typedef struct SegmentWorkerLook
 } SegmentWorkerLook;
 
 extern void segment_worker_look(SegmentWorkerLook *look);
+
+/* Go on with the settings of this process, though those of the database have changed. */
+extern void segment_worker_keep_settings(void);
 
 /* ---- backlog.c: subject tables, their helpers and their failures ---- */
 

@@ -12,7 +12,8 @@
  * connected to, one after the other, and sleeps.  Where there is no extension the worker
  * ends at once, where there is nothing to do after a while.  On a standby it starts when
  * that is promoted.  It does not end, because PostgreSQL starts again after a crash only
- * what has been running then.
+ * what has been running then; it then waits a while first, as it may have been a refresh
+ * that crashed the server.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,13 +33,14 @@
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #include "doorbell.h"
 #include "worker/worker.h"
 
-/* Started again so long after an error. */
+/* Begins so long after an error, or a crash of the server. */
 #define RESTART_SECONDS 60
 
 /* For a free slot, and for a worker to be where it wants to be, it waits so long. */
@@ -146,6 +148,8 @@ segmentation_launcher_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	CurrentMemoryContext = AllocSetContextCreate(TopMemoryContext, "segmentation launcher", ALLOCSET_DEFAULT_SIZES);
+	if (TimestampDifferenceExceeds(PgStartTime, GetCurrentTimestamp(), RESTART_SECONDS * 1000))
+		nap(RESTART_SECONDS * 1000);
 	foreach(lc, list_databases())
 	{
 		nap(0);

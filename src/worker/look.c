@@ -31,6 +31,7 @@
 
 #include "catalog/registry.h"
 #include "catalog/state.h"
+#include "doorbell.h"
 #include "guc.h"
 #include "refresh/refresh.h"
 #include "worker/internal.h"
@@ -93,18 +94,25 @@ database_settings(void)
 	return hash;
 }
 
+static bool settings_known = false;
+
 /* Are these still the settings that this process has been started with? */
 static bool
 settings_changed(void)
 {
-	static bool known = false;
 	static uint64 first = 0;
 	uint64		now = database_settings();
 
-	if (!known)
+	if (!settings_known)
 		first = now;
-	known = true;
+	settings_known = true;
 	return now != first;
+}
+
+void
+segment_worker_keep_settings(void)
+{
+	settings_known = false;
 }
 
 static SegmentVerdict
@@ -160,16 +168,25 @@ void
 segment_worker_look(SegmentWorkerLook *result)
 {
 	SegmentOutcome outcome;
+	Oid			invalidation = result->invalidation;
+	uint64		prepared = segment_doorbell_prepared(invalidation);
 
 	list_free(result->due);
 	memset(result, 0, sizeof(SegmentWorkerLook));
 	result->next = DT_NOEND;
+
+	/*
+	 * those that end from here on may come too late for the snapshot of this
+	 * look
+	 */
+	result->prepared = prepared;
 
 	MyLatch->maybe_sleeping = true;
 	pg_memory_barrier();
 	outcome = segment_worker_run("looking for segments to refresh", look, result);
 	result->failed = outcome != OUTCOME_DONE;
 	result->blocked = outcome == OUTCOME_BLOCKED;
-	result->intact = MyLatch->maybe_sleeping;
+	/* the first one did not know where to look for them, and is repeated */
+	result->intact = MyLatch->maybe_sleeping && OidIsValid(invalidation);
 	MyLatch->maybe_sleeping = false;
 }

@@ -7,7 +7,7 @@
  * or by the launcher; it looks (look.c), refreshes what is due (backlog.c), sleeps until
  * it is rung or the next deadline comes, and leaves after segmentation.naptime when
  * neither is to be expected.  An idle worker does nothing at all: no timer, no query,
- * no WAL.
+ * no WAL.  (Where looks evaluate expressions of the clock, their time limit leaves a timer.)
  *
  *		look -> something due -> refresh -> look ...
  *			 -> nothing -> sleep -> rung -> wait refresh_delay -> look ...
@@ -68,20 +68,30 @@
 
 PGDLLEXPORT void segmentation_worker_main(Datum arg);
 
-/* End, for the reason that the look gives. */
+/* Start a successor, which waits until this process has left; false when there is no slot. */
+static bool
+start_successor(bool replaces)
+{
+	SegmentWorkerOrder successor = {.database = MyDatabaseId,.successor = replaces};
+
+	return segment_doorbell_start(&successor, NULL);
+}
+
+/* End, for the reason that the look gives; but returns when only settings have changed, and there is no slot for another process. */
 static void
 leave_for_good(const SegmentWorkerLook *look, const SegmentWorkerOrder *order)
 {
+	if (look->verdict == VERDICT_RENEW && !start_successor(false))
+	{
+		segment_worker_keep_settings();
+		return;
+	}
 	(void) segment_doorbell_withdraw();
 	segment_worker_end_helpers();
 	ereport(DEBUG1,
 			errmsg_internal("segmentation worker ends: %s", look->reason));
-	if (look->verdict == VERDICT_RENEW || (look->verdict == VERDICT_REPLACE && !order->successor))
-	{
-		SegmentWorkerOrder successor = {.database = MyDatabaseId,.successor = look->verdict == VERDICT_REPLACE};
-
-		(void) segment_doorbell_start(&successor, NULL);
-	}
+	if (look->verdict == VERDICT_REPLACE && !order->successor)
+		(void) start_successor(true);
 	proc_exit(0);
 }
 
@@ -113,11 +123,10 @@ try_to_leave(SegmentWorkerLook *look)
  * transaction is prepared, then later and later.  ms; -1: there is none.
  */
 static int64
-prepared_pause(Oid invalidation, int64 most)
+prepared_pause(uint64 now, int64 most)
 {
 	static uint64 known = 0;
 	static int64 pause = 0;
-	uint64		now = segment_doorbell_prepared(invalidation);
 
 	pause = now != known ? FIRST_DELAY_MS : Min(pause * 2, most);
 	known = now;
@@ -144,7 +153,7 @@ choose_timeout(const SegmentWorkerLook *look, bool *leaving)
 	else if (*leaving && naptime >= 0)
 		timeout = naptime;
 
-	pause = prepared_pause(look->invalidation, naptime < 0 ? MAX_PREPARED_MS : naptime);
+	pause = prepared_pause(look->prepared, naptime < 0 ? MAX_PREPARED_MS : naptime);
 	if (pause >= 0 && (timeout < 0 || timeout > pause))
 	{
 		timeout = pause;
@@ -204,7 +213,10 @@ serve(const SegmentWorkerOrder *order)
 		}
 		delay = 0;
 		if (look.verdict == VERDICT_LEAVE || look.verdict == VERDICT_RENEW || look.verdict == VERDICT_REPLACE)
+		{
 			leave_for_good(&look, order);
+			continue;
+		}
 
 		/*
 		 * dropped while their sources were busy, segments leave triggers
