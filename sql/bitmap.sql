@@ -71,6 +71,7 @@ SELECT o.oprname, o.oprleft::regtype, o.oprright::regtype
   FROM pg_operator o LEFT JOIN pg_operator c ON c.oid = o.oprcom AND c.oprcom = o.oid AND c.oprleft = o.oprright AND c.oprright = o.oprleft
  WHERE 'bitmap'::regtype IN (o.oprleft, o.oprright) AND o.oprname <> '-' AND c.oid IS NULL;
 SELECT '{1,2,3}'::bitmap @> ARRAY[1,3]::bigint[], '{1,2,3}'::bitmap && ARRAY[4]::bigint[], '{1,2,3}'::bitmap @> '{}'::bigint[];
+SELECT '{1,2,3}'::bitmap @> ARRAY[1,-1] AS f, ARRAY[-1] <@ '{1}'::bitmap AS f, '{1}'::bitmap && ARRAY[-1,1] AS t, ARRAY[-1] && '{1}'::bitmap AS f;
 SELECT '{1,2}'::bitmap = '{1-2}', '{1,2}'::bitmap <> '{1-2}', '{1,2}'::bitmap = '{1}', equals('{1}', '{1}'),
        is_strict_subset('{1}', '{1,2}'), is_strict_subset('{1}', '{1}');
 
