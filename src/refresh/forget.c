@@ -327,54 +327,66 @@ check_caller(Oid subject)
 
 /* ---- the work ---- */
 
+/* One more parameter: an array of this type. */
+static void
+add_array(SegmentQuery *query, Oid type, Datum *values, int n)
+{
+	int16		length;
+	bool		byValue;
+	char		alignment;
+
+	get_typlenbyvalalign(type, &length, &byValue, &alignment);
+	segment_query_add(query, get_array_type(type),
+					  PointerGetDatum(construct_array(values, n, type, length, byValue, alignment)));
+}
+
+static void
+add_ids(SegmentQuery *query, List *ids)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(list_length(ids), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, ids)
+		values[n++] = Int32GetDatum(lfirst_int(lc));
+	add_array(query, INT4OID, values, n);
+}
+
 /* $1 ids, $2 segments, $3 to $5 the columns of scope->keyed, $6 those of the segments that cannot be compiled, $7 and $8 scope->read */
 static void
 add_parameters(SegmentQuery *query, Scope *scope, Datum ids)
 {
-	int			n = Max(Max(list_length(scope->ids), list_length(scope->keyed)), list_length(scope->read));
-	Datum	   *values = palloc(sizeof(Datum) * Max(n, 1));
+	int			n = Max(list_length(scope->keyed), list_length(scope->read));
+	Datum	   *sources = palloc(sizeof(Datum) * Max(n, 1));
 	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
 	Datum	   *shared = palloc(sizeof(Datum) * Max(n, 1));
 	ListCell   *lc;
 
 	segment_query_add(query, segment_query_bitmap_type(), ids);
-	n = 0;
-	foreach(lc, scope->ids)
-		values[n++] = Int32GetDatum(lfirst_int(lc));
-	segment_query_add(query, INT4ARRAYOID,
-					  PointerGetDatum(construct_array(values, n, INT4OID, 4, true, TYPALIGN_INT)));
+	add_ids(query, scope->ids);
 	n = 0;
 	foreach(lc, scope->keyed)
 	{
-		Keyed	   *keyed = lfirst(lc);
+		const Keyed *keyed = lfirst(lc);
 
-		values[n] = ObjectIdGetDatum(keyed->source);
+		sources[n] = ObjectIdGetDatum(keyed->source);
 		keys[n] = Int32GetDatum(keyed->key);
 		shared[n++] = BoolGetDatum(keyed->shared);
 	}
-	segment_query_add(query, OIDARRAYOID,
-					  PointerGetDatum(construct_array(values, n, OIDOID, 4, true, TYPALIGN_INT)));
-	segment_query_add(query, INT4ARRAYOID,
-					  PointerGetDatum(construct_array(keys, n, INT4OID, 4, true, TYPALIGN_INT)));
-	segment_query_add(query, BOOLARRAYOID,
-					  PointerGetDatum(construct_array(shared, n, BOOLOID, 1, true, TYPALIGN_CHAR)));
-	n = 0;
-	foreach(lc, scope->broken)
-		values[n++] = Int32GetDatum(lfirst_int(lc));
-	segment_query_add(query, INT4ARRAYOID,
-					  PointerGetDatum(construct_array(values, n, INT4OID, 4, true, TYPALIGN_INT)));
+	add_array(query, OIDOID, sources, n);
+	add_array(query, INT4OID, keys, n);
+	add_array(query, BOOLOID, shared, n);
+	add_ids(query, scope->broken);
 	n = 0;
 	foreach(lc, scope->read)
 	{
 		const SegmentSource *source = lfirst(lc);
 
-		values[n] = ObjectIdGetDatum(source->relid);
+		sources[n] = ObjectIdGetDatum(source->relid);
 		keys[n++] = Int32GetDatum(source->key);
 	}
-	segment_query_add(query, OIDARRAYOID,
-					  PointerGetDatum(construct_array(values, n, OIDOID, 4, true, TYPALIGN_INT)));
-	segment_query_add(query, INT4ARRAYOID,
-					  PointerGetDatum(construct_array(keys, n, INT4OID, 4, true, TYPALIGN_INT)));
+	add_array(query, OIDOID, sources, n);
+	add_array(query, INT4OID, keys, n);
 }
 
 /* How many rows of one of our tables hold one of the ids? */
