@@ -142,6 +142,39 @@ SELECT intersect_agg(b)::bigint[] = (SELECT array_agg(id ORDER BY id) FROM (SELE
                                       GROUP BY id HAVING count(*) = 4) g)
   FROM s WHERE name IN ('full container', 'full but one', 'odd bitset', 'uniform 10 %');
 
+-- aggregates whose set grows, so that it goes on with bitsets: over some containers of 65536 ids, by runs, by few ids, by many
+CREATE TABLE many AS
+SELECT n, CASE n % 3
+       WHEN 0 THEN (SELECT bitmap_agg(first + i) FROM (SELECT floor(random() * 400000)::bigint AS first, floor(random() * 3000)::bigint AS length FROM generate_series(n, n + 4)) r, generate_series(0, length) i)
+       WHEN 1 THEN (SELECT bitmap_agg(floor(random() * 400000)::bigint) FROM generate_series(n, n + 40))
+       ELSE (SELECT bitmap_agg(n % 7 * 65536 + i) FROM generate_series(0::bigint, 65535) i WHERE random() < 0.2) END AS b
+  FROM generate_series(1, 150) n;
+CREATE TABLE counted AS
+SELECT until, id, count(*) FROM (VALUES (10), (150)) u(until), many, ids(b) id WHERE n <= until GROUP BY 1, 2;
+CREATE FUNCTION grown() RETURNS TABLE (until int, what text) LANGUAGE sql AS $$
+SELECT until, what
+  FROM (SELECT until, bitmap_agg(id) AS u, bitmap_agg(id) FILTER (WHERE count % 2 = 1) AS x FROM counted GROUP BY 1) o,
+       LATERAL (SELECT union_agg(b ORDER BY n) AS u, xor_agg(b ORDER BY n) AS x, xor_cardinality_agg(b ORDER BY n) AS nx FROM many WHERE n <= until) a,
+       LATERAL (SELECT xor_agg(b ORDER BY i, n) AS nothing, xor_cardinality_agg(b ORDER BY i, n) AS zero FROM many, generate_series(1, 2) i WHERE n <= until) z,
+       LATERAL (SELECT xor_agg(b ORDER BY i, n) AS x FROM many, generate_series(1, 2) i WHERE n <= until AND (i = 1 OR n > 5)) f,
+       LATERAL (SELECT xor_agg(b ORDER BY n) AS x FROM many WHERE n <= 5) first,
+       LATERAL (VALUES ('union_agg', a.u::bytea = o.u::bytea), ('xor_agg', a.x::bytea = o.x::bytea), ('xor_cardinality_agg', a.nx = cardinality(o.x)),
+                       ('all twice', z.nothing = '{}' AND z.zero = 0), ('all but the first twice', f.x::bytea = first.x::bytea)) t(what, good)
+ WHERE good IS NOT TRUE $$;
+SELECT * FROM grown();
+SET work_mem = '64kB';	-- without bitsets
+SELECT * FROM grown();
+RESET work_mem;
+-- the same sets in pairs, most of which share some containers
+SELECT a.n, c.n, what
+  FROM many a JOIN many c ON c.n - a.n IN (1, 30),
+       LATERAL (SELECT bitmap_agg(id) AS u, bitmap_agg(id) FILTER (WHERE ina AND inb) AS i, bitmap_agg(id) FILTER (WHERE NOT inb) AS d, bitmap_agg(id) FILTER (WHERE ina <> inb) AS x
+                  FROM (SELECT id, x.id IS NOT NULL AS ina, y.id IS NOT NULL AS inb FROM ids(a.b) x(id) FULL JOIN ids(c.b) y(id) USING (id)) j) o,
+       LATERAL (VALUES ('|', (a.b | c.b)::bytea = o.u::bytea), ('&', (a.b & c.b)::bytea = coalesce(o.i, '{}')::bytea),
+                       ('-', (a.b - c.b)::bytea = coalesce(o.d, '{}')::bytea), ('#', (a.b # c.b)::bytea = coalesce(o.x, '{}')::bytea),
+                       ('counts', and_cardinality(a.b, c.b) = cardinality(coalesce(o.i, '{}')) AND (a.b && c.b) = (o.i IS NOT NULL))) t(what, good)
+ WHERE good IS NOT TRUE;
+
 -- the binary form of COPY
 CREATE TABLE back (name text, b bitmap);
 \copy (SELECT name, b FROM s) TO 'results/bitmap_double.bin' (FORMAT binary)

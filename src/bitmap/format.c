@@ -22,13 +22,13 @@
  * bucket or container, and each container in its smallest form, an array where
  * an array and runs would be equally long.  So equality is equality of bytes
  * and their hash is the hash of the set.  CRoaring's run_optimize leaves that
- * tie as it finds it; segment_format_settle() decides it.
+ * tie as it finds it; segment_writer_add() decides it.
  *
  * Everything that comes from outside passes segment_format_check(), and so does
  * every stored value before it is read: CRoaring's own functions trust what they
  * read in place.  Of values that are only intersected, subtracted or counted,
  * segment_format_check_outline() sees the whole and
- * segment_format_check_container() what is looked at.
+ * segment_container_is_right() what is looked at.
  *
  *-------------------------------------------------------------------------
  */
@@ -193,6 +193,47 @@ check_container(const char *bytes, size_t available, bool isRun, uint32 cardinal
 	return NULL;
 }
 
+/* By its bit in the header. */
+static inline bool
+is_run(const uint8 *runFlags, uint32 i)
+{
+	return runFlags != NULL && (runFlags[i / 8] >> (i % 8) & 1) != 0;
+}
+
+/*
+ * Are all containers right?  The loop of check_bucket() without saying where a
+ * mistake is: each container is found by its offset, and whether that is where
+ * the one before ends is asked on the side, so none waits for it.
+ */
+static inline bool
+are_containers_right(const char *bytes, size_t size, uint32 n, const uint8 *runFlags, size_t keys,
+					 size_t offsets, size_t position, bool whole, size_t *used)
+{
+	size_t		wrong = 0;
+	int32		previous = -1;
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		header = load32(bytes + keys + 4 * i);
+		int32		key = header & 0xffff;
+		size_t		start = load32(bytes + offsets + 4 * i);
+		size_t		length;
+		size_t		within;
+
+		if (i % 64 == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (start > size ||
+			check_container(bytes + start, size - start, is_run(runFlags, i), (header >> 16) + 1, whole,
+							&length, &within) != NULL)
+			return false;
+		wrong |= (start ^ position) | (key <= previous);
+		previous = key;
+		position = start + length;
+	}
+	*used = position;
+	return wrong == 0;
+}
+
 /* segment_format_check32, or without "whole" segment_format_check_outline for one bucket. */
 static inline const char *
 check_bucket(const char *bytes, size_t size, bool whole, size_t *where, size_t *used)
@@ -234,13 +275,15 @@ check_bucket(const char *bytes, size_t size, bool whole, size_t *where, size_t *
 	}
 	if (size < position)
 		FAIL("truncated header", keys);
+	if (offsets != 0 &&
+		are_containers_right(bytes, size, n, runFlags, keys, offsets, position, whole, used))
+		return NULL;
 
 	for (uint32 i = 0; i < n; i++)
 	{
 		uint32		header = load32(bytes + keys + 4 * i);
 		int32		key = header & 0xffff;
 		uint32		cardinality = (header >> 16) + 1;
-		bool		isRun = runFlags != NULL && (runFlags[i / 8] >> (i % 8) & 1) != 0;
 		const char *reason;
 		size_t		length;
 		size_t		within;
@@ -252,7 +295,7 @@ check_bucket(const char *bytes, size_t size, bool whole, size_t *where, size_t *
 		previous = key;
 		if (offsets != 0 && load32(bytes + offsets + 4 * i) != position)
 			FAIL("wrong container offset", offsets + 4 * i);
-		reason = check_container(bytes + position, size - position, isRun, cardinality, whole,
+		reason = check_container(bytes + position, size - position, is_run(runFlags, i), cardinality, whole,
 								 &length, &within);
 		if (reason != NULL)
 			FAIL(reason, position + within);
@@ -372,53 +415,6 @@ segment_format_open(const char *bytes, SegmentBucket *bucket)
 				break;
 		}
 	}
-}
-
-/* The bytes that container i takes, which start here. */
-static size_t
-container_size(const SegmentBucket *bucket, uint32 i, const char *bytes)
-{
-	uint32		cardinality = segment_bucket_cardinality(bucket, i);
-
-	if (segment_bucket_is_run(bucket, i))
-		return 2 + 4 * (size_t) segment_read16(bytes);
-	return cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET_BYTES : 2 * cardinality;
-}
-
-void
-segment_format_container(const SegmentBucket *bucket, uint32 i, SegmentContainer *container)
-{
-	const char *bytes = bucket->containers;
-
-	if (bucket->offsets != NULL)
-		bytes = bucket->bytes + segment_read32(bucket->offsets + 4 * i);
-	else
-	{
-		for (uint32 j = 0; j < i; j++)
-			bytes += container_size(bucket, j, bytes);
-	}
-
-	container->key = segment_bucket_key(bucket, i);
-	container->cardinality = segment_bucket_cardinality(bucket, i);
-	container->nruns = 0;
-	if (segment_bucket_is_run(bucket, i))
-	{
-		container->kind = SEGMENT_RUN;
-		container->nruns = segment_read16(bytes);
-		bytes += 2;
-	}
-	else
-		container->kind = container->cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET : SEGMENT_ARRAY;
-	container->bytes = bytes;
-}
-
-bool
-segment_format_check_container(const SegmentBucket *bucket, uint32 i)
-{
-	SegmentContainer container;
-
-	segment_format_container(bucket, i, &container);
-	return segment_container_is_right(&container);
 }
 
 bool
@@ -603,9 +599,8 @@ count_bitset_runs(const char *bytes, uint32 enough)
 /* The most runs that take less than so many bytes. */
 #define RUNS_BELOW(size) (((size) - 3) / 4)
 
-/* Is each container in the form that the top of this file calls canonical? */
-static bool
-is_canonical_container(const SegmentContainer *container)
+bool
+segment_container_is_canonical(const SegmentContainer *container)
 {
 	switch (container->kind)
 	{
@@ -641,23 +636,61 @@ segment_format_is_canonical(const SegmentBucket *bucket)
 
 		CHECK_FOR_INTERRUPTS();
 		segment_format_container(bucket, i, &container);
-		if (!is_canonical_container(&container))
+		if (!segment_container_is_canonical(&container))
 			return false;
 		anyRun |= container.kind == SEGMENT_RUN;
 	}
 	return anyRun == (bucket->runFlags != NULL);
 }
 
-/* Would this container be as short as an array? */
-static bool
-is_undecided(const SegmentContainer *container)
+/* Of so many containers, of which nruns are runs. */
+size_t
+segment_format_header_size(uint32 n, uint32 nruns)
 {
-	return container->kind == SEGMENT_RUN &&
-		container->cardinality <= SEGMENT_ARRAY_MAX &&
-		container->cardinality <= 2 * container->nruns + 1;
+	size_t		size = nruns == 0 ? 8 : 4 + (n + 7) / 8;
+
+	return size + (nruns == 0 || n >= SEGMENT_OFFSETS_FROM ? 8 : 4) * (size_t) n;
 }
 
-/* Write a run container as an array; returns the byte behind it. */
+size_t
+segment_container_written_size(const SegmentContainer *container)
+{
+	if (container->kind == SEGMENT_BITSET)
+		return SEGMENT_BITSET_BYTES;
+	if (container->kind == SEGMENT_ARRAY || segment_container_becomes_array(container))
+		return 2 * (size_t) container->cardinality;
+	return 2 + 4 * (size_t) container->nruns;
+}
+
+void
+segment_writer_begin(SegmentWriter *writer, char *out, uint32 n, uint32 nruns)
+{
+	writer->start = out;
+	writer->runFlags = NULL;
+	writer->n = 0;
+	if (nruns == 0)
+	{
+		segment_write32(out, SEGMENT_COOKIE_PLAIN);
+		segment_write32(out + 4, n);
+		writer->keys = out + 8;
+	}
+	else
+	{
+		segment_write32(out, SEGMENT_COOKIE_RUNS | (n - 1) << 16);
+		writer->runFlags = (uint8 *) out + 4;
+		memset(writer->runFlags, 0, (n + 7) / 8);
+		writer->keys = out + 4 + (n + 7) / 8;
+	}
+	writer->next = writer->keys + 4 * (size_t) n;
+	writer->offsets = NULL;
+	if (nruns == 0 || n >= SEGMENT_OFFSETS_FROM)
+	{
+		writer->offsets = writer->next;
+		writer->next += 4 * (size_t) n;
+	}
+}
+
+/* Write runs as an array; returns the byte behind it. */
 static char *
 write_runs_as_array(const SegmentContainer *container, char *out)
 {
@@ -675,75 +708,31 @@ write_runs_as_array(const SegmentContainer *container, char *out)
 	return out;
 }
 
-size_t
-segment_format_settle(const char *bytes, char *out)
+void
+segment_writer_add(SegmentWriter *writer, const SegmentContainer *container)
 {
-	SegmentBucket bucket;
-	SegmentContainer container;
-	uint32		nundecided = 0;
-	uint32		nruns = 0;
-	char	   *start = out;
-	char	   *offsets = NULL;
-	uint8	   *flags = NULL;
-	const char *next;
+	uint32		i = writer->n++;
 
-	if (segment_read32(bytes) == SEGMENT_COOKIE_PLAIN)
-		return 0;
-	segment_format_open(bytes, &bucket);
-	for (uint32 i = 0; i < bucket.ncontainers; i++)
+	CHECK_FOR_INTERRUPTS();
+	segment_write16(writer->keys + 4 * i, container->key);
+	segment_write16(writer->keys + 4 * i + 2, (uint16) (container->cardinality - 1));
+	if (writer->offsets != NULL)
+		segment_write32(writer->offsets + 4 * i, (uint32) segment_writer_size(writer));
+	if (segment_container_becomes_array(container))
+		writer->next = write_runs_as_array(container, writer->next);
+	else if (container->kind == SEGMENT_RUN)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (!segment_bucket_is_run(&bucket, i))
-			continue;
-		nruns++;
-		segment_format_container(&bucket, i, &container);
-		nundecided += is_undecided(&container);
-	}
-	if (nundecided == 0)
-		return 0;
-	nruns -= nundecided;
-
-	/* header, keys and room for the offsets */
-	if (nruns == 0)
-	{
-		segment_write32(out, SEGMENT_COOKIE_PLAIN);
-		segment_write32(out + 4, bucket.ncontainers);
-		out += 8;
+		writer->runFlags[i / 8] |= 1 << (i % 8);
+		segment_write16(writer->next, (uint16) container->nruns);
+		memcpy(writer->next + 2, container->bytes, 4 * (size_t) container->nruns);
+		writer->next += 2 + 4 * (size_t) container->nruns;
 	}
 	else
 	{
-		segment_write32(out, SEGMENT_COOKIE_RUNS | (bucket.ncontainers - 1) << 16);
-		flags = (uint8 *) out + 4;
-		memset(flags, 0, (bucket.ncontainers + 7) / 8);
-		out += 4 + (bucket.ncontainers + 7) / 8;
-	}
-	memcpy(out, bucket.keys, 4 * bucket.ncontainers);
-	out += 4 * bucket.ncontainers;
-	if (nruns == 0 || bucket.ncontainers >= SEGMENT_OFFSETS_FROM)
-	{
-		offsets = out;
-		out += 4 * bucket.ncontainers;
-	}
+		size_t		size = container->kind == SEGMENT_BITSET ? SEGMENT_BITSET_BYTES :
+		2 * (size_t) container->cardinality;
 
-	next = bucket.containers;
-	for (uint32 i = 0; i < bucket.ncontainers; i++)
-	{
-		size_t		size = container_size(&bucket, i, next);
-
-		CHECK_FOR_INTERRUPTS();
-		if (offsets != NULL)
-			segment_write32(offsets + 4 * i, (uint32) (out - start));
-		segment_format_container(&bucket, i, &container);
-		if (is_undecided(&container))
-			out = write_runs_as_array(&container, out);
-		else
-		{
-			memcpy(out, next, size);
-			out += size;
-			if (container.kind == SEGMENT_RUN)
-				flags[i / 8] |= 1 << (i % 8);
-		}
-		next += size;
+		memcpy(writer->next, container->bytes, size);
+		writer->next += size;
 	}
-	return out - start;
 }

@@ -117,19 +117,50 @@ extern const char *segment_format_check(const char *bytes, size_t size, size_t *
 extern const char *segment_format_check32(const char *bytes, size_t size, size_t *where,
 										  size_t *used);
 
-/*
- * The same but for what containers hold: who reads a container has to check it
- * first, by the second function, which says whether it is right.
- */
+/* The same but for what containers hold: who reads a container has to ask whether it is right. */
 extern const char *segment_format_check_outline(const char *bytes, size_t size, size_t *where);
-extern bool segment_format_check_container(const SegmentBucket *bucket, uint32 i);
 
 /* The bucket whose 32-bit bytes start here, of bytes that were checked. */
 extern void segment_format_open(const char *bytes, SegmentBucket *bucket);
 
+/* The bytes that container i takes, which start here. */
+static inline size_t
+segment_bucket_container_size(const SegmentBucket *bucket, uint32 i, const char *bytes)
+{
+	uint32		cardinality = segment_bucket_cardinality(bucket, i);
+
+	if (segment_bucket_is_run(bucket, i))
+		return 2 + 4 * (size_t) segment_read16(bytes);
+	return cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET_BYTES : 2 * cardinality;
+}
+
 /* Container i of a bucket. */
-extern void segment_format_container(const SegmentBucket *bucket, uint32 i,
-									 SegmentContainer *container);
+static pg_attribute_always_inline void
+segment_format_container(const SegmentBucket *bucket, uint32 i, SegmentContainer *container)
+{
+	const char *bytes = bucket->containers;
+
+	if (bucket->offsets != NULL)
+		bytes = bucket->bytes + segment_read32(bucket->offsets + 4 * i);
+	else
+	{
+		for (uint32 j = 0; j < i; j++)
+			bytes += segment_bucket_container_size(bucket, j, bytes);
+	}
+
+	container->key = segment_bucket_key(bucket, i);
+	container->cardinality = segment_bucket_cardinality(bucket, i);
+	container->nruns = 0;
+	if (segment_bucket_is_run(bucket, i))
+	{
+		container->kind = SEGMENT_RUN;
+		container->nruns = segment_read16(bytes);
+		bytes += 2;
+	}
+	else
+		container->kind = container->cardinality > SEGMENT_ARRAY_MAX ? SEGMENT_BITSET : SEGMENT_ARRAY;
+	container->bytes = bytes;
+}
 
 /* Position of the first container with a key >= this one. */
 extern uint32 segment_format_find(const SegmentBucket *bucket, uint32 key);
@@ -145,15 +176,39 @@ extern uint32 segment_container_rank(const SegmentContainer *container, uint16 l
 extern uint16 segment_container_min(const SegmentContainer *container);
 extern uint16 segment_container_max(const SegmentContainer *container);
 
-/* Are checked bytes of a bucket in canonical form? */
+/* Are checked bytes of a bucket, or is one container, in canonical form? */
 extern bool segment_format_is_canonical(const SegmentBucket *bucket);
+extern bool segment_container_is_canonical(const SegmentContainer *container);
+
+/* Would these runs be no longer as an array?  Then they are written as one. */
+static inline bool
+segment_container_becomes_array(const SegmentContainer *container)
+{
+	return container->kind == SEGMENT_RUN &&
+		container->cardinality <= SEGMENT_ARRAY_MAX &&
+		container->cardinality <= 2 * container->nruns + 1;
+}
 
 /*
- * The bytes of a bucket with every run container that an array would serve as
- * well turned into one.  Returns the new size; out has room for
- * segment_format_settled_bound(size) bytes.  Returns 0 when there is nothing to do.
+ * Writing the bytes of a bucket: begin with the number of its containers and
+ * of those among them that are runs and stay so, add each in order, and take the
+ * size.  "out" has room for segment_format_written_size() of the same numbers
+ * and of what the containers take.
  */
-extern size_t segment_format_settle(const char *bytes, char *out);
-#define segment_format_settled_bound(size) ((size) + 64)
+typedef struct SegmentWriter
+{
+	char	   *start;
+	uint8	   *runFlags;		/* NULL: no runs */
+	char	   *keys;
+	char	   *offsets;		/* NULL: none */
+	char	   *next;
+	uint32		n;				/* written so far */
+} SegmentWriter;
+
+extern size_t segment_format_header_size(uint32 n, uint32 nruns);
+extern size_t segment_container_written_size(const SegmentContainer *container);
+extern void segment_writer_begin(SegmentWriter *writer, char *out, uint32 n, uint32 nruns);
+extern void segment_writer_add(SegmentWriter *writer, const SegmentContainer *container);
+#define segment_writer_size(writer) ((size_t) ((writer)->next - (writer)->start))
 
 #endif							/* SEGMENT_BITMAP_FORMAT_H */

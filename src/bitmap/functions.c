@@ -63,25 +63,19 @@ write_set(MemoryContext caller, SegmentBitmap *set)
 
 /* ---- operators ---- */
 
-#define COMBINATION(name, op, get_arguments) \
+#define COMBINATION(name, op, left, right) \
 SQL_FUNCTION(name) \
 { \
 	IN_SCRATCH; \
-	SegmentBitmap *a; \
-	SegmentBitmap *b; \
+	SegmentBitmap *a = left(0); \
 \
-	get_arguments; \
-	RETURN_SET(segment_set_combine(op, a, b)); \
+	RETURN_SET(segment_set_combine(op, a, right(1))); \
 }
 
-#define GET_WHOLE (a = SEGMENT_GETARG(0), b = SEGMENT_GETARG(1))
-#define GET_MEETING(wholeLeft) \
-	segment_set_arguments_meeting(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), wholeLeft, &a, &b)
-
-COMBINATION(bitmap_and, SEGMENT_AND, GET_MEETING(false))
-COMBINATION(bitmap_or, SEGMENT_OR, GET_WHOLE)
-COMBINATION(bitmap_andnot, SEGMENT_ANDNOT, GET_MEETING(true))
-COMBINATION(bitmap_xor, SEGMENT_XOR, GET_WHOLE)
+COMBINATION(bitmap_and, SEGMENT_AND, SEGMENT_GETARG_MEETING, SEGMENT_GETARG_MEETING)
+COMBINATION(bitmap_or, SEGMENT_OR, SEGMENT_GETARG, SEGMENT_GETARG)
+COMBINATION(bitmap_andnot, SEGMENT_ANDNOT, SEGMENT_GETARG, SEGMENT_GETARG_MEETING)
+COMBINATION(bitmap_xor, SEGMENT_XOR, SEGMENT_GETARG, SEGMENT_GETARG)
 
 SQL_FUNCTION(bitmap_contains)
 {
@@ -102,11 +96,9 @@ SQL_FUNCTION(bitmap_contained)
 SQL_FUNCTION(bitmap_overlaps)
 {
 	IN_SCRATCH;
-	SegmentBitmap *a;
-	SegmentBitmap *b;
+	SegmentBitmap *a = SEGMENT_GETARG_MEETING(0);
 
-	GET_MEETING(false);
-	RETURN_SCALAR(Bool, segment_set_intersects(a, b));
+	RETURN_SCALAR(Bool, segment_set_intersects(a, SEGMENT_GETARG_MEETING(1)));
 }
 
 SQL_FUNCTION(bitmap_contains_id)
@@ -169,11 +161,10 @@ typedef struct Overlap
 static Overlap
 overlap(FunctionCallInfo fcinfo)
 {
-	SegmentBitmap *a;
-	SegmentBitmap *b;
+	SegmentBitmap *a = SEGMENT_GETARG_MEETING(0);
+	SegmentBitmap *b = SEGMENT_GETARG_MEETING(1);
 	Overlap		result;
 
-	GET_MEETING(false);
 	result.a = segment_bitmap_cardinality(a);
 	result.b = segment_bitmap_cardinality(b);
 	result.both = segment_bitmap_and_cardinality(a, b);
@@ -183,11 +174,9 @@ overlap(FunctionCallInfo fcinfo)
 SQL_FUNCTION(and_cardinality)
 {
 	IN_SCRATCH;
-	SegmentBitmap *a;
-	SegmentBitmap *b;
+	SegmentBitmap *a = SEGMENT_GETARG_MEETING(0);
 
-	GET_MEETING(false);
-	RETURN_SCALAR(Int64, segment_bitmap_and_cardinality(a, b));
+	RETURN_SCALAR(Int64, segment_bitmap_and_cardinality(a, SEGMENT_GETARG_MEETING(1)));
 }
 
 SQL_FUNCTION(or_cardinality)

@@ -206,6 +206,12 @@ hook_free(void *chunk)
 		pfree(chunk);
 }
 
+void
+segment_scratch_free(void *chunk)
+{
+	hook_free(chunk);
+}
+
 /* Over-allocates; the chunk's own address stands just before what is returned. */
 static void *
 hook_aligned_malloc(size_t alignment, size_t size)
@@ -232,6 +238,23 @@ hook_aligned_free(void *aligned)
 {
 	if (aligned != NULL && !in_arena(aligned))
 		pfree(((void **) aligned)[-1]);
+}
+
+/* A function of the library; ERROR if it has none of that name. */
+static void *
+find(void *library, const char *name)
+{
+	void	   *function = dlsym(library, name);
+
+	if (function == NULL)
+	{
+		memset(&croaring, 0, sizeof(croaring));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("CRoaring has no function \"%s\"", name),
+				 errhint("Version 4 or later is needed.")));
+	}
+	return function;
 }
 
 /*
@@ -261,15 +284,7 @@ segment_bitmap_init(void)
 				 errmsg("could not load CRoaring: %s", dlerror()),
 				 errhint("Install the package that contains \"%s\".", SEGMENT_CROARING_LIBRARY)));
 
-#define X(name) \
-	if ((croaring.name = (__typeof__(croaring.name)) dlsym(library, "roaring_" #name)) == NULL) \
-	{ \
-		memset(&croaring, 0, sizeof(croaring)); \
-		ereport(ERROR, \
-				(errcode(ERRCODE_UNDEFINED_FUNCTION), \
-				 errmsg("CRoaring has no function \"%s\"", "roaring_" #name), \
-				 errhint("Version 4 or later is needed."))); \
-	}
+#define X(name) croaring.name = (__typeof__(croaring.name)) find(library, "roaring_" #name);
 	SEGMENT_CROARING_FUNCTIONS(X)
 #undef X
 

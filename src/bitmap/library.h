@@ -53,7 +53,6 @@
 	X(bitmap_portable_size_in_bytes) \
 	X(bitmap_portable_serialize) \
 	X(bitmap_portable_deserialize_safe) \
-	X(bitmap_portable_deserialize_frozen) \
 	X(iterator_create) \
 	X(uint32_iterator_read) \
 	X(uint32_iterator_move_equalorlarger) \
@@ -75,7 +74,8 @@ extern SegmentCRoaring croaring;
 extern MemoryContext segment_scratch_enter(void);
 extern void segment_scratch_leave(MemoryContext caller);
 
-/* Memory as CRoaring gets it: from the arena if that is in use. */
+/* Memory as CRoaring gets it and gives it back: from the arena if that is in use. */
 extern void *segment_scratch_alloc(size_t size);
+extern void segment_scratch_free(void *chunk);	/* or NULL */
 
 #endif							/* SEGMENT_BITMAP_LIBRARY_H */

@@ -16,8 +16,6 @@
  */
 #include "postgres.h"
 
-#include <roaring/containers/containers.h>
-
 #include "bitmap/set.h"
 #include "bitmap/toast.h"
 #include "fmgr.h"
@@ -32,13 +30,7 @@
 /* Results of so many containers are kept as bytes. */
 #define COMPACT_FROM 8192
 
-/* Fresh memory for so many containers, or more, is touched before CRoaring writes them in one go. */
-#define TOUCH_FROM 2048
-
-/* "xor" with so many containers, or more, makes a new map. */
-#define ANEW_FROM 1024
-
-/* A union in an aggregate goes on with bitsets from so many times the bytes of an input and bytes per container on. */
+/* An aggregate goes on with bitsets from so many times the bytes of an input and bytes per container on. */
 #define BITSETS_FROM 6
 #define BITSETS_FROM_EACH 128
 
@@ -62,6 +54,38 @@ segment_check_id(int64 id)
 	return id;
 }
 
+static void
+report_mistake(const char *reason, size_t where, size_t size, int errcode_of_mistake)
+{
+	if (reason != NULL)
+		ereport(ERROR,
+				(errcode(errcode_of_mistake),
+				 errcode_of_mistake == ERRCODE_DATA_CORRUPTED ?
+				 errmsg("stored bitmap is damaged") :
+				 errmsg("invalid bytes for type %s", "segment.bitmap"),
+				 errdetail("At byte %zu of %zu: %s.", where, size, reason)));
+}
+
+/* One of two sets has a container that is not right: say where. */
+static void
+report_damaged(const SegmentBitmap *a, const SegmentBitmap *b)
+{
+	if (a->unchecked != NULL)
+		segment_set_check(VARDATA_ANY(a->unchecked), VARSIZE_ANY_EXHDR(a->unchecked), ERRCODE_DATA_CORRUPTED);
+	if (b->unchecked != NULL)
+		segment_set_check(VARDATA_ANY(b->unchecked), VARSIZE_ANY_EXHDR(b->unchecked), ERRCODE_DATA_CORRUPTED);
+	elog(ERROR, "bitmap changed while it was read");
+}
+
+void
+segment_set_check(const char *bytes, size_t size, int errcode_of_mistake)
+{
+	size_t		where;
+	const char *reason = segment_format_check(bytes, size, &where);
+
+	report_mistake(reason, where, size, errcode_of_mistake);
+}
+
 static SegmentBitmap *
 make_set(uint32 allocated)
 {
@@ -74,6 +98,7 @@ make_set(uint32 allocated)
 	set->allocated = allocated;
 	set->last = 0;
 	set->lazy = false;
+	set->unchecked = NULL;
 	return set;
 }
 
@@ -89,7 +114,7 @@ clear_slot(SegmentSlot *slot)
 	if (slot->map != NULL)
 		croaring.bitmap_free(slot->map);
 	if (slot->owned)
-		pfree(unconstify(char *, slot->bytes));
+		segment_scratch_free(unconstify(char *, slot->bytes));
 	slot->map = NULL;
 	slot->bytes = NULL;
 	slot->size = 0;
@@ -205,34 +230,14 @@ segment_slot_map(const SegmentBitmap *set, uint32 i)
 	if (slot->map == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(set->context);
+		SegmentBucket bucket;
 
-		slot->map = croaring.bitmap_portable_deserialize_frozen(slot->bytes);
+		Assert(set->unchecked == NULL);
+		segment_format_open(slot->bytes, &bucket);
+		slot->map = segment_bucket_view(&bucket);
 		MemoryContextSwitchTo(old);
 	}
 	return slot->map;
-}
-
-/*
- * The map of a slot for an operation that may copy containers of it.  CRoaring notes as the capacity of a run container of a view how many ids it
- * has, and gives as much to each copy: 256 kB for a range of 65,536.
- */
-static roaring_bitmap_t *
-source_map(const SegmentBitmap *set, uint32 i)
-{
-	roaring_bitmap_t *map = segment_slot_map(set, i);
-	roaring_array_t *array = &map->high_low_container;
-
-	if (set->slots[i].bytes == NULL)
-		return map;
-	for (int32 i = 0; i < array->size; i++)
-		if (array->typecodes[i] == RUN_CONTAINER_TYPE)
-		{
-			char	   *run = array->containers[i];
-
-			/* it lies at any address */
-			memcpy(run + offsetof(run_container_t, capacity), run + offsetof(run_container_t, n_runs), sizeof(int32));
-		}
-	return map;
 }
 
 void
@@ -252,7 +257,7 @@ copy_slot(SegmentSlot *to, const SegmentSlot *from)
 	set_slot(to, from->high, NULL);
 	if (from->bytes != NULL)
 	{
-		char	   *bytes = palloc(from->size);
+		char	   *bytes = segment_scratch_alloc(from->size);
 
 		segment_copy(bytes, from->bytes, from->size);
 		to->size = from->size;
@@ -272,55 +277,11 @@ copy_map(const SegmentSlot *slot)
 	return croaring.bitmap_copy(slot->map);
 }
 
-/*
- * CRoaring writes a map in one call, that no cancel ends.  Most of the time of
- * such a call goes into getting its pages from the operating system: do that
- * first, page by page (of 4 kB or more).
- */
-static void
-touch(char *bytes, size_t size)
-{
-	for (size_t done = 0; done < size; done += 4096)
-	{
-		bytes[done] = 0;
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
-/*
- * Write a map, which has its memory in this context, as canonical 32-bit bytes;
- * returns their size.  Most results are canonical as they come, and finding
- * that out takes less time than run_optimize.
- */
+/* The bytes that segment_map_write() may take. */
 static size_t
-write_map(MemoryContext context, roaring_bitmap_t *map, char *out)
+map_bound(const roaring_bitmap_t *map)
 {
-	size_t		size;
-	size_t		settled;
-	SegmentBucket bucket;
-	MemoryContext old;
-	char	   *copy;
-
-	if (map->high_low_container.size >= TOUCH_FROM)
-		touch(out, croaring.bitmap_portable_size_in_bytes(map));
-	size = croaring.bitmap_portable_serialize(map, out);
-	segment_format_open(out, &bucket);
-	if (segment_format_is_canonical(&bucket))
-		return size;
-
-	old = MemoryContextSwitchTo(context);
-	croaring.bitmap_run_optimize(map);
-	MemoryContextSwitchTo(old);
-	size = croaring.bitmap_portable_serialize(map, out);
-	copy = MemoryContextAllocHuge(CurrentMemoryContext, segment_format_settled_bound(size));
-	settled = segment_format_settle(out, copy);
-	if (settled > 0)
-	{
-		segment_copy(out, copy, settled);
-		size = settled;
-	}
-	pfree(copy);
-	return size;
+	return croaring.bitmap_portable_size_in_bytes(map) + segment_map_written_more(map);
 }
 
 /*
@@ -337,8 +298,8 @@ compact_slot(SegmentBitmap *set, uint32 i)
 	size_t		size;
 
 	croaring.bitmap_run_optimize(slot->map);
-	bytes = palloc(segment_format_settled_bound(croaring.bitmap_portable_size_in_bytes(slot->map)));
-	size = write_map(set->context, slot->map, bytes);
+	bytes = segment_scratch_alloc(map_bound(slot->map));
+	size = segment_map_write(slot->map, bytes) - bytes;
 	clear_slot(slot);
 	set_slot(slot, high, NULL);
 	slot->bytes = bytes;
@@ -609,7 +570,7 @@ segment_set_shift(const SegmentBitmap *set, int64 offset)
 
 	for (uint32 i = 0; i < set->nslots; i++)
 	{
-		const roaring_bitmap_t *map = source_map(set, i);
+		const roaring_bitmap_t *map = segment_slot_map(set, i);
 
 		add_shifted(result, map, set->slots[i].high + high, low);
 		if (low != 0)
@@ -750,13 +711,64 @@ next_common(const SegmentBitmap *a, uint32 *i, const SegmentBitmap *b, uint32 *j
 	return false;
 }
 
+/* Is a slot still nothing but the bytes it was read as? */
+static bool
+is_bytes(const SegmentBitmap *set, uint32 i)
+{
+	return set->slots[i].bytes != NULL && set->slots[i].map == NULL;
+}
+
+/* Maps with all containers that two slots with the same upper half both have, for reading. */
+typedef struct Meeting
+{
+	roaring_bitmap_t *a;
+	roaring_bitmap_t *b;
+	bool		made;			/* for this */
+} Meeting;
+
+static Meeting
+meet(const SegmentBitmap *a, uint32 i, const SegmentBitmap *b, uint32 j)
+{
+	Meeting		meeting = {.made = is_bytes(a, i) && is_bytes(b, j)};
+	SegmentBucket bucketA;
+	SegmentBucket bucketB;
+
+	if (!meeting.made)
+	{
+		meeting.a = segment_slot_map(a, i);
+		meeting.b = segment_slot_map(b, j);
+		return meeting;
+	}
+	segment_format_open(a->slots[i].bytes, &bucketA);
+	segment_format_open(b->slots[j].bytes, &bucketB);
+	if (!segment_buckets_meet(&bucketA, a->unchecked == NULL, &bucketB, b->unchecked == NULL,
+							  &meeting.a, &meeting.b))
+		report_damaged(a, b);
+	return meeting;
+}
+
+static void
+part(Meeting *meeting)
+{
+	if (meeting->made)
+	{
+		croaring.bitmap_free(meeting->a);
+		croaring.bitmap_free(meeting->b);
+	}
+}
+
 int64
 segment_bitmap_and_cardinality(const SegmentBitmap *a, const SegmentBitmap *b)
 {
 	int64		count = 0;
 
 	FOR_COMMON_SLOTS(a, i, b, j)
-		count += croaring.bitmap_and_cardinality(segment_slot_map(a, i), segment_slot_map(b, j));
+	{
+		Meeting		meeting = meet(a, i, b, j);
+
+		count += croaring.bitmap_and_cardinality(meeting.a, meeting.b);
+		part(&meeting);
+	}
 	return count;
 }
 
@@ -765,7 +777,11 @@ segment_set_intersects(const SegmentBitmap *a, const SegmentBitmap *b)
 {
 	FOR_COMMON_SLOTS(a, i, b, j)
 	{
-		if (croaring.bitmap_intersect(segment_slot_map(a, i), segment_slot_map(b, j)))
+		Meeting		meeting = meet(a, i, b, j);
+		bool		found = croaring.bitmap_intersect(meeting.a, meeting.b);
+
+		part(&meeting);
+		if (found)
 			return true;
 	}
 	return false;
@@ -883,28 +899,52 @@ append_map(SegmentBitmap *set, uint32 high, roaring_bitmap_t *map)
 		compact_slot(set, set->nslots - 1);
 }
 
-static roaring_bitmap_t *
-combine_maps(SegmentOperation op, const roaring_bitmap_t *a, const roaring_bitmap_t *b)
+/* Append a op b of two slots with the same upper half. */
+static void
+append_combined(SegmentBitmap *result, SegmentOperation op, const SegmentBitmap *a, uint32 i,
+				const SegmentBitmap *b, uint32 j)
 {
-	switch (op)
+	uint32		high = a->slots[i].high;
+	SegmentBucket bucketA;
+	SegmentBucket bucketB;
+	roaring_bitmap_t *map;
+	char	   *bytes = NULL;
+	size_t		size = 0;
+
+	if (op == SEGMENT_AND)
 	{
-		case SEGMENT_AND:
-			return croaring.bitmap_and(a, b);
-		case SEGMENT_OR:
-			return croaring.bitmap_or(a, b);
-		case SEGMENT_ANDNOT:
-			return croaring.bitmap_andnot(a, b);
-		case SEGMENT_XOR:
-			return croaring.bitmap_xor(a, b);
+		Meeting		meeting = meet(a, i, b, j);
+
+		map = croaring.bitmap_and(meeting.a, meeting.b);
+		part(&meeting);
 	}
-	return NULL;
+	else if (is_bytes(a, i) && is_bytes(b, j))
+	{
+		segment_format_open(a->slots[i].bytes, &bucketA);
+		segment_format_open(b->slots[j].bytes, &bucketB);
+		if (!segment_buckets_combine(op, &bucketA, &bucketB, b->unchecked == NULL, &map, &bytes, &size))
+			report_damaged(a, b);
+	}
+	else
+		map = segment_maps_combine(op, segment_slot_map(a, i), segment_slot_map(b, j));
+
+	if (map != NULL)
+		append_map(result, high, map);
+	else if (size > 0)
+	{
+		SegmentSlot *slot = insert_slot(result, result->nslots);
+
+		set_slot(slot, high, NULL);
+		slot->bytes = bytes;
+		slot->size = (uint32) size;
+		slot->owned = true;
+	}
 }
 
 SegmentBitmap *
 segment_set_combine(SegmentOperation op, const SegmentBitmap *a, const SegmentBitmap *b)
 {
 	SegmentBitmap *result = make_set(Max(a->nslots, b->nslots));
-	roaring_bitmap_t *(*map_of) (const SegmentBitmap *, uint32) = op == SEGMENT_AND ? segment_slot_map : source_map;
 	uint32		i = 0;
 	uint32		j = 0;
 
@@ -927,8 +967,7 @@ segment_set_combine(SegmentOperation op, const SegmentBitmap *a, const SegmentBi
 		}
 		else
 		{
-			append_map(result, left->high,
-					   combine_maps(op, map_of(a, i), map_of(b, j)));
+			append_combined(result, op, a, i, b, j);
 			i++;
 			j++;
 		}
@@ -994,9 +1033,9 @@ adopt_slots(SegmentBitmap *a, const SegmentBitmap *b, uint32 nnew)
 }
 
 /*
- * Would the slot of a growing union do better as bitsets?  Uniting containers
+ * Would the slot of an aggregate's set do better as bitsets?  Uniting containers
  * of runs or arrays takes time for all that they hold, setting bits only for
- * what comes in.  So the union must have grown much larger than that, and it
+ * what comes in.  So the set must have grown much larger than that, and it
  * must stay within work_mem, as there may be very many of them.
  */
 static bool
@@ -1011,49 +1050,28 @@ better_as_bitsets(const SegmentBitmap *set, const roaring_bitmap_t *map, const S
 		(size_t) work_mem * 1024;
 }
 
-/*
- * a := a xor b in one slot; true if nothing is left of it.  In place, all
- * containers behind one that comes or goes are moved, so for many of them a new
- * map is made.
- */
-static bool
-xor_slot(SegmentBitmap *a, uint32 i, const roaring_bitmap_t *other)
-{
-	SegmentSlot *slot = &a->slots[i];
-
-	if (other->high_low_container.size >= ANEW_FROM)
-	{
-		roaring_bitmap_t *map = croaring.bitmap_xor(source_map(a, i), other);
-
-		clear_slot(slot);
-		set_slot(slot, slot->high, map);
-	}
-	else
-		croaring.bitmap_xor_inplace(segment_slot_own(a, i), other);
-	return croaring.bitmap_is_empty(slot->map);
-}
-
 /* a := a op b for "or" and "xor" in the slots that both have; true if one has become empty. */
 static bool
 grow_common(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b, bool lazily)
 {
 	bool		emptied = false;
 
+	a->lazy |= lazily;
 	FOR_COMMON_SLOTS(a, i, b, j)
 	{
-		roaring_bitmap_t *other = source_map(b, j);
+		roaring_bitmap_t *map = segment_slot_own(a, i);
+		roaring_bitmap_t *other = segment_slot_map(b, j);
+		bool		asBitsets = lazily && better_as_bitsets(a, map, &b->slots[j]);
 
-		if (op == SEGMENT_XOR)
-			emptied |= xor_slot(a, i, other);
+		if (op == SEGMENT_OR && lazily)
+			croaring.bitmap_lazy_or_inplace(map, other, asBitsets);
+		else if (op == SEGMENT_OR)
+			croaring.bitmap_or_inplace(map, other);
 		else if (lazily)
-		{
-			roaring_bitmap_t *map = segment_slot_own(a, i);
-
-			croaring.bitmap_lazy_or_inplace(map, other, better_as_bitsets(a, map, &b->slots[j]));
-			a->lazy = true;
-		}
+			segment_map_xor_lazily(map, other, asBitsets);
 		else
-			croaring.bitmap_or_inplace(segment_slot_own(a, i), other);
+			segment_map_xor(map, other);
+		emptied |= croaring.bitmap_is_empty(map);
 	}
 	return emptied;
 }
@@ -1152,9 +1170,10 @@ segment_set_finish(SegmentBitmap *set)
 		for (uint32 i = 0; i < set->nslots; i++)
 		{
 			if (set->slots[i].bytes == NULL)
-				croaring.bitmap_repair_after_lazy(set->slots[i].map);
+				segment_map_finish(set->slots[i].map);
 			CHECK_FOR_INTERRUPTS();
 		}
+		drop_empty(set);
 		set->lazy = false;
 		MemoryContextSwitchTo(old);
 	}
@@ -1302,25 +1321,28 @@ write_slot(const SegmentBitmap *set, const SegmentSlot *slot, char *out)
 	segment_write32(out, slot->high);
 	out += 4;
 	if (slot->bytes == NULL)
-		return out + write_map(set->context, slot->map, out);
+	{
+		MemoryContext old = MemoryContextSwitchTo(set->context);
+
+		out = segment_map_write(slot->map, out);
+		MemoryContextSwitchTo(old);
+		return out;
+	}
 	segment_copy(out, slot->bytes, slot->size);
 	return out + slot->size;
 }
 
-/*
- * The bytes that writing a set may take, also for a moment: run_optimize gives
- * a slot that had no runs a flag for each container, and may save less by it.
- */
+/* The bytes that writing a set may take. */
 static size_t
 written_bound(const SegmentBitmap *set)
 {
-	size_t		bound = VARHDRSZ + segment_format_settled_bound(segment_bitmap_serialized_size(set));
+	size_t		bound = VARHDRSZ + 8;
 
 	for (uint32 i = 0; i < set->nslots; i++)
 	{
-		bound += 16;
-		if (set->slots[i].bytes == NULL)
-			bound += (set->slots[i].map->high_low_container.size + 7) / 8;
+		const SegmentSlot *slot = &set->slots[i];
+
+		bound += 4 + (slot->bytes != NULL ? slot->size : map_bound(slot->map));
 		CHECK_FOR_INTERRUPTS();
 	}
 	return bound;
@@ -1359,27 +1381,6 @@ Datum
 segment_bitmap_to_datum(const SegmentBitmap *set)
 {
 	return PointerGetDatum(segment_set_to_varlena(set));
-}
-
-static void
-report_mistake(const char *reason, size_t where, size_t size, int errcode_of_mistake)
-{
-	if (reason != NULL)
-		ereport(ERROR,
-				(errcode(errcode_of_mistake),
-				 errcode_of_mistake == ERRCODE_DATA_CORRUPTED ?
-				 errmsg("stored bitmap is damaged") :
-				 errmsg("invalid bytes for type %s", "segment.bitmap"),
-				 errdetail("At byte %zu of %zu: %s.", where, size, reason)));
-}
-
-void
-segment_set_check(const char *bytes, size_t size, int errcode_of_mistake)
-{
-	size_t		where;
-	const char *reason = segment_format_check(bytes, size, &where);
-
-	report_mistake(reason, where, size, errcode_of_mistake);
 }
 
 SegmentBitmap *
@@ -1425,11 +1426,6 @@ segment_set_argument(Datum datum)
 	return segment_set_view(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), ERRCODE_DATA_CORRUPTED);
 }
 
-/* ---- two arguments that are read where they meet ---- */
-
-/* Of so few bytes together, to check all takes less time than to look which ones are needed. */
-#define MEETING_FROM 4096
-
 void
 segment_set_check_outline(const struct varlena *value)
 {
@@ -1440,63 +1436,16 @@ segment_set_check_outline(const struct varlena *value)
 	report_mistake(reason, where, size, ERRCODE_DATA_CORRUPTED);
 }
 
-/* Are the containers of two buckets right that have the same key?  Those of a: or has that been seen to? */
-static bool
-is_common_right(const SegmentBucket *a, bool aChecked, const SegmentBucket *b)
+SegmentBitmap *
+segment_set_argument_meeting(Datum datum)
 {
-	uint32		i = 0;
-	uint32		j = 0;
+	struct varlena *value = segment_stored_fetch(datum);
+	SegmentBitmap *set;
 
-	while (i < a->ncontainers && j < b->ncontainers)
-	{
-		uint32		left = segment_bucket_key(a, i);
-		uint32		right = segment_bucket_key(b, j);
-
-		CHECK_FOR_INTERRUPTS();
-		if (left == right &&
-			((!aChecked && !segment_format_check_container(a, i)) || !segment_format_check_container(b, j)))
-			return false;
-		i += left <= right;
-		j += right <= left;
-	}
-	return true;
-}
-
-void
-segment_set_arguments_meeting(Datum left, Datum right, bool wholeLeft, SegmentBitmap **a, SegmentBitmap **b)
-{
-	struct varlena *valueA = segment_stored_fetch(left);
-	struct varlena *valueB = segment_stored_fetch(right);
-	bool		whole = VARSIZE_ANY_EXHDR(valueA) + VARSIZE_ANY_EXHDR(valueB) < MEETING_FROM;
-	bool		good = true;
-
-	if (whole || wholeLeft)
-		segment_set_check(VARDATA_ANY(valueA), VARSIZE_ANY_EXHDR(valueA), ERRCODE_DATA_CORRUPTED);
-	else
-		segment_set_check_outline(valueA);
-	if (whole)
-		segment_set_check(VARDATA_ANY(valueB), VARSIZE_ANY_EXHDR(valueB), ERRCODE_DATA_CORRUPTED);
-	else
-		segment_set_check_outline(valueB);
-	*a = segment_set_view_checked(VARDATA_ANY(valueA));
-	*b = segment_set_view_checked(VARDATA_ANY(valueB));
-	if (whole)
-		return;
-	FOR_COMMON_SLOTS(*a, i, *b, j)
-	{
-		SegmentBucket bucketA;
-		SegmentBucket bucketB;
-
-		segment_format_open((*a)->slots[i].bytes, &bucketA);
-		segment_format_open((*b)->slots[j].bytes, &bucketB);
-		good &= is_common_right(&bucketA, wholeLeft, &bucketB);
-	}
-	if (!good)
-	{
-		/* the message says where */
-		segment_set_check(VARDATA_ANY(valueA), VARSIZE_ANY_EXHDR(valueA), ERRCODE_DATA_CORRUPTED);
-		segment_set_check(VARDATA_ANY(valueB), VARSIZE_ANY_EXHDR(valueB), ERRCODE_DATA_CORRUPTED);
-	}
+	segment_set_check_outline(value);
+	set = segment_set_view_checked(VARDATA_ANY(value));
+	set->unchecked = value;
+	return set;
 }
 
 SegmentBitmap *

@@ -9,8 +9,7 @@
 #define SEGMENT_BITMAP_SET_H
 
 #include "bitmap/bitmap.h"
-#include "bitmap/format.h"
-#include "bitmap/library.h"
+#include "bitmap/containers.h"
 #include "compat.h"
 #include "utils/array.h"
 
@@ -23,7 +22,8 @@ typedef struct SegmentSlot
 {
 	uint32		high;
 	uint32		size;			/* of bytes */
-	bool		owned;			/* bytes are the slot's own memory */
+	bool		owned;			/* bytes are the slot's own memory, of
+								 * segment_scratch_alloc() */
 	const char *bytes;
 	roaring_bitmap_t *map;
 } SegmentSlot;
@@ -42,15 +42,9 @@ struct SegmentBitmap
 	uint32		allocated;
 	uint32		last;			/* slot found last */
 	bool		lazy;
+	const struct varlena *unchecked;	/* the value read, if it was checked
+										 * in outline only; else NULL */
 };
-
-typedef enum SegmentOperation
-{
-	SEGMENT_AND,
-	SEGMENT_OR,
-	SEGMENT_ANDNOT,
-	SEGMENT_XOR,
-} SegmentOperation;
 
 #define segment_id_high(id) ((uint32) ((uint64) (id) >> 32))
 #define segment_id_low(id) ((uint32) ((uint64) (id) & 0xffffffff))
@@ -74,12 +68,12 @@ extern SegmentBitmap *segment_set_argument(Datum datum);
 #define SEGMENT_GETARG(n) segment_set_argument(PG_GETARG_DATUM(n))
 
 /*
- * Two arguments of an operation that looks only at ids whose container both
- * have, and at counts of the others: only those containers are checked.  With
- * wholeLeft all of "a" is.
+ * The same for operations that look only at containers which another set has
+ * too, and at counts of the others: and, andnot (the right side), their counts,
+ * overlap.  They check what they look at.
  */
-extern void segment_set_arguments_meeting(Datum left, Datum right, bool wholeLeft,
-										  SegmentBitmap **a, SegmentBitmap **b);
+extern SegmentBitmap *segment_set_argument_meeting(Datum datum);
+#define SEGMENT_GETARG_MEETING(n) segment_set_argument_meeting(PG_GETARG_DATUM(n))
 
 /* Bring bytes of a view into canonical form. */
 extern void segment_set_canonicalize(SegmentBitmap *set);

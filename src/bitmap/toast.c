@@ -37,6 +37,7 @@
 #include "access/toast_internals.h"
 #include "bitmap/library.h"
 #include "bitmap/toast.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -72,10 +73,17 @@ static void *(*volatile copy_bytes) (void *, const void *, size_t) = memcpy;
  * Where values were found to begin, by their OIDs, and where the value that was
  * read last ends.  Mere guesses: TOAST tables are rewritten and shrink.
  */
-#define KNOWN 1024
+#define KNOWN 4096
 static KnownValue known[KNOWN];
 static Oid	end_table;
 static Place end;
+
+/* Where a value is noted; OIDs of one column follow each other in steps. */
+static KnownValue *
+known_value(Oid value)
+{
+	return &known[hash_bytes_uint32(value) % KNOWN];
+}
 
 static int32
 chunk_size(const SegmentStored *stored, int32 chunk)
@@ -141,7 +149,7 @@ found_chunk(SegmentStored *stored, int32 chunk, BlockNumber block, OffsetNumber 
 	};
 	stored->atChunk = chunk;
 	if (chunk == 0)
-		known[stored->value % KNOWN] = (KnownValue)
+		*known_value(stored->value) = (KnownValue)
 	{
 		RelationGetRelid(stored->table), stored->value, stored->at
 	};
@@ -195,7 +203,7 @@ read_expected(SegmentStored *stored, int32 chunk, int32 last, char **to)
 
 	if (stored->atChunk < 0)
 	{
-		const KnownValue *value = &known[stored->value % KNOWN];
+		const KnownValue *value = known_value(stored->value);
 
 		if (value->value == stored->value && value->table == RelationGetRelid(stored->table))
 			place = place_behind(value->first, chunk);
@@ -289,19 +297,6 @@ open_table(SegmentStored *stored, struct varlena *pointer)
 }
 
 void
-segment_stored_open(SegmentStored *stored, Datum datum)
-{
-	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
-
-	if (!VARATT_IS_EXTERNAL_ONDISK(value) || !open_table(stored, value))
-	{
-		value = PG_DETOAST_DATUM_PACKED(datum);
-		stored->bytes = VARDATA_ANY(value);
-		stored->size = VARSIZE_ANY_EXHDR(value);
-	}
-}
-
-void
 segment_stored_close(SegmentStored *stored)
 {
 	if (stored->bytes != NULL)
@@ -314,6 +309,40 @@ segment_stored_close(SegmentStored *stored)
 	if (stored->indexes != NULL)
 		toast_close_indexes(stored->indexes, stored->nindexes, AccessShareLock);
 	table_close(stored->table, AccessShareLock);
+}
+
+/* All of a value whose table is open; closes it. */
+static struct varlena *
+read_whole(SegmentStored *stored, struct varlena *pointer)
+{
+	struct varlena *value = segment_scratch_alloc(VARHDRSZ + (Size) stored->size);
+	bool		good;
+
+	SET_VARSIZE(value, VARHDRSZ + (Size) stored->size);
+	good = stored->size == 0 ||
+		read_chunks(stored, VARDATA(value), 0, (stored->size - 1) / TOAST_MAX_CHUNK_SIZE);
+	segment_stored_close(stored);
+	return good ? value : detoast_attr(pointer);
+}
+
+/* A value of so many bytes, as many as are on a page, is read whole: that takes as long as a part of it. */
+#define WHOLE_MAX (EXTERN_TUPLES_PER_PAGE * TOAST_MAX_CHUNK_SIZE)
+
+void
+segment_stored_open(SegmentStored *stored, Datum datum)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
+
+	if (VARATT_IS_EXTERNAL_ONDISK(value) && open_table(stored, value))
+	{
+		if (stored->size > WHOLE_MAX)
+			return;
+		value = read_whole(stored, value);
+	}
+	else
+		value = PG_DETOAST_DATUM_PACKED(datum);
+	stored->bytes = VARDATA_ANY(value);
+	stored->size = VARSIZE_ANY_EXHDR(value);
 }
 
 /* One chunk is odd: read everything in PostgreSQL's own way. */
@@ -377,14 +406,8 @@ segment_stored_fetch(Datum datum)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
 	SegmentStored stored;
-	bool		good;
 
 	if (!VARATT_IS_EXTERNAL_ONDISK(value) || !open_table(&stored, value))
 		return PG_DETOAST_DATUM_PACKED(datum);
-	value = segment_scratch_alloc(VARHDRSZ + (Size) stored.size);
-	SET_VARSIZE(value, VARHDRSZ + (Size) stored.size);
-	good = stored.size == 0 ||
-		read_chunks(&stored, VARDATA(value), 0, (stored.size - 1) / TOAST_MAX_CHUNK_SIZE);
-	segment_stored_close(&stored);
-	return good ? value : PG_DETOAST_DATUM(datum);
+	return read_whole(&stored, value);
 }

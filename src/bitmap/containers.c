@@ -1,0 +1,629 @@
+/*-------------------------------------------------------------------------
+ *
+ * containers.c
+ *		CRoaring's maps and our buckets, container by container.
+ *
+ * CRoaring works on maps of containers.  What is stored is bytes, and most
+ * operations need few of them: of an intersection the containers whose keys both
+ * sides have, of a union the others are copied as they are.  So a map is made
+ * that has just the containers CRoaring is to look at, pointing into the bytes (a
+ * view, in the form of CRoaring's own portable "frozen" maps), and what it makes
+ * of them is put between those that are copied.
+ *
+ * Two short arrays, the usual content of sparse sets, are united without a map:
+ * CRoaring's vector loop ends with a call of qsort(), which takes as long as the
+ * whole merge of short ones.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <roaring/containers/containers.h>
+
+#include "bitmap/containers.h"
+#include "miscadmin.h"
+
+/* Arrays of so many ids are short. */
+#define SHORT_ARRAY 96
+
+typedef union AnyContainer
+{
+	array_container_t array;
+	bitset_container_t bitset;
+	run_container_t run;
+} AnyContainer;
+
+/* A view that is being made. */
+typedef struct View
+{
+	roaring_bitmap_t *map;
+	AnyContainer *next;
+} View;
+
+/* One block of memory, as CRoaring has it: bitmap_free gives back nothing else of a frozen map. */
+static void
+view_begin(View *view, uint32 capacity)
+{
+	roaring_bitmap_t *map = segment_scratch_alloc(sizeof(roaring_bitmap_t) +
+												  capacity * (sizeof(container_t *) + sizeof(AnyContainer) +
+															  sizeof(uint16) + sizeof(uint8)));
+	roaring_array_t *array = &map->high_low_container;
+
+	array->containers = (container_t * *) (map + 1);
+	view->next = (AnyContainer *) (array->containers + capacity);
+	array->keys = (uint16 *) (view->next + capacity);
+	array->typecodes = (uint8 *) (array->keys + capacity);
+	array->size = 0;
+	array->allocation_size = (int32) capacity;
+	array->flags = ROARING_FLAG_FROZEN;
+	view->map = map;
+}
+
+static inline void
+view_add(View *view, const SegmentContainer *container)
+{
+	roaring_array_t *array = &view->map->high_low_container;
+	AnyContainer *next = view->next++;
+	uint8		type = ARRAY_CONTAINER_TYPE;
+
+	switch (container->kind)
+	{
+		case SEGMENT_ARRAY:
+			next->array.cardinality = next->array.capacity = (int32) container->cardinality;
+			next->array.array = (uint16 *) container->bytes;
+			break;
+		case SEGMENT_BITSET:
+			type = BITSET_CONTAINER_TYPE;
+			next->bitset.cardinality = (int32) container->cardinality;
+			next->bitset.words = (uint64 *) container->bytes;
+			break;
+		case SEGMENT_RUN:
+			type = RUN_CONTAINER_TYPE;
+			next->run.n_runs = next->run.capacity = (int32) container->nruns;
+			next->run.runs = (rle16_t *) container->bytes;
+			break;
+	}
+	array->containers[array->size] = next;
+	array->keys[array->size] = container->key;
+	array->typecodes[array->size++] = type;
+}
+
+roaring_bitmap_t *
+segment_bucket_view(const SegmentBucket *bucket)
+{
+	View		view;
+	SegmentContainer container;
+
+	view_begin(&view, bucket->ncontainers);
+	for (uint32 i = 0; i < bucket->ncontainers; i++)
+	{
+		segment_format_container(bucket, i, &container);
+		view_add(&view, &container);
+	}
+	return view.map;
+}
+
+/* Add container i to a view; false if it was not checked and is not right. */
+static inline bool
+view_bucket(View *view, const SegmentBucket *bucket, uint32 i, bool checked)
+{
+	SegmentContainer container;
+
+	segment_format_container(bucket, i, &container);
+	view_add(view, &container);
+	return checked || segment_container_is_right(&container);
+}
+
+bool
+segment_buckets_meet(const SegmentBucket *a, bool aChecked, const SegmentBucket *b, bool bChecked,
+					 roaring_bitmap_t **viewA, roaring_bitmap_t **viewB)
+{
+	uint32		capacity = Min(a->ncontainers, b->ncontainers);
+	View		left;
+	View		right;
+	uint32		i = 0;
+	uint32		j = 0;
+
+	view_begin(&left, capacity);
+	view_begin(&right, capacity);
+	while (i < a->ncontainers && j < b->ncontainers)
+	{
+		uint32		keyA = segment_bucket_key(a, i);
+		uint32		keyB = segment_bucket_key(b, j);
+
+		CHECK_FOR_INTERRUPTS();
+		if (keyA == keyB &&
+			!(view_bucket(&left, a, i, aChecked) && view_bucket(&right, b, j, bChecked)))
+			return false;
+		i += keyA <= keyB;
+		j += keyB <= keyA;
+	}
+	*viewA = left.map;
+	*viewB = right.map;
+	return true;
+}
+
+bool
+segment_bucket_meets_map(const SegmentBucket *bucket, bool checked, const roaring_bitmap_t *map,
+						 roaring_bitmap_t **view)
+{
+	const		roaring_array_t *array = &map->high_low_container;
+	View		made;
+	uint32		i = 0;
+	int32		j = 0;
+
+	view_begin(&made, Min(bucket->ncontainers, (uint32) array->size));
+	while (i < bucket->ncontainers && j < array->size)
+	{
+		uint32		key = segment_bucket_key(bucket, i);
+		uint32		other = array->keys[j];
+
+		CHECK_FOR_INTERRUPTS();
+		if (key == other && !view_bucket(&made, bucket, i, checked))
+			return false;
+		i += key <= other;
+		j += other <= key;
+	}
+	*view = made.map;
+	return true;
+}
+
+roaring_bitmap_t *
+segment_maps_combine(SegmentOperation op, const roaring_bitmap_t *a, const roaring_bitmap_t *b)
+{
+	switch (op)
+	{
+		case SEGMENT_AND:
+			return croaring.bitmap_and(a, b);
+		case SEGMENT_OR:
+			return croaring.bitmap_or(a, b);
+		case SEGMENT_ANDNOT:
+			return croaring.bitmap_andnot(a, b);
+		case SEGMENT_XOR:
+			return croaring.bitmap_xor(a, b);
+	}
+	return NULL;
+}
+
+/* Container i of a map. */
+static inline void
+map_container(const roaring_bitmap_t *map, int32 i, SegmentContainer *result)
+{
+	const		roaring_array_t *array = &map->high_low_container;
+	const AnyContainer *container = array->containers[i];
+
+	result->key = array->keys[i];
+	result->nruns = 0;
+	switch (array->typecodes[i])
+	{
+		case BITSET_CONTAINER_TYPE:
+			result->kind = SEGMENT_BITSET;
+			result->cardinality = (uint32) container->bitset.cardinality;
+			result->bytes = (const char *) container->bitset.words;
+			break;
+		case RUN_CONTAINER_TYPE:
+			result->kind = SEGMENT_RUN;
+			result->nruns = (uint32) container->run.n_runs;
+			result->cardinality = result->nruns;
+			for (uint32 j = 0; j < result->nruns; j++)
+				result->cardinality += container->run.runs[j].length;
+			result->bytes = (const char *) container->run.runs;
+			break;
+		default:
+			Assert(array->typecodes[i] == ARRAY_CONTAINER_TYPE);
+			result->kind = SEGMENT_ARRAY;
+			result->cardinality = (uint32) container->array.cardinality;
+			result->bytes = (const char *) container->array.array;
+			break;
+	}
+}
+
+/* The containers of a bucket to be, in order. */
+typedef struct Parts
+{
+	SegmentContainer *containers;
+	uint32		n;
+} Parts;
+
+/*
+ * What a map consists of, in canonical form but for runs that are written as
+ * arrays.  Most results are canonical as they come, and finding that out takes
+ * less time than run_optimize.
+ */
+static void
+list_map(Parts *parts, roaring_bitmap_t *map)
+{
+	bool		canonical = true;
+
+	parts->n = (uint32) map->high_low_container.size;
+	parts->containers = segment_scratch_alloc(sizeof(SegmentContainer) * parts->n);
+	for (uint32 i = 0; i < parts->n && canonical; i++)
+	{
+		SegmentContainer *container = &parts->containers[i];
+
+		CHECK_FOR_INTERRUPTS();
+		map_container(map, i, container);
+		canonical = segment_container_becomes_array(container) || segment_container_is_canonical(container);
+	}
+	if (canonical)
+		return;
+	croaring.bitmap_run_optimize(map);
+	for (uint32 i = 0; i < parts->n; i++)
+		map_container(map, i, &parts->containers[i]);
+}
+
+static uint32
+count_runs(const Parts *parts)
+{
+	uint32		nruns = 0;
+
+	for (uint32 i = 0; i < parts->n; i++)
+		nruns += parts->containers[i].kind == SEGMENT_RUN && !segment_container_becomes_array(&parts->containers[i]);
+	return nruns;
+}
+
+static char *
+write_parts(const Parts *parts, uint32 nruns, char *out)
+{
+	SegmentWriter writer;
+
+	segment_writer_begin(&writer, out, parts->n, nruns);
+	for (uint32 i = 0; i < parts->n; i++)
+		segment_writer_add(&writer, &parts->containers[i]);
+	return writer.next;
+}
+
+char *
+segment_map_write(roaring_bitmap_t *map, char *out)
+{
+	Parts		parts;
+
+	list_map(&parts, map);
+	out = write_parts(&parts, count_runs(&parts), out);
+	segment_scratch_free(parts.containers);
+	return out;
+}
+
+/* ---- combining ---- */
+
+/* Two buckets that are being combined. */
+typedef struct Combination
+{
+	SegmentOperation op;
+	const SegmentBucket *a;
+	const SegmentBucket *b;
+	bool		bChecked;
+	Parts		result;			/* a container without ids stands for what
+								 * CRoaring makes of two */
+	uint32		nleft;			/* of those to CRoaring */
+	View		left;
+	View		right;
+	char	   *merged;			/* room for ids of short arrays; NULL: not
+								 * asked for yet */
+	char	   *nextMerged;
+} Combination;
+
+/*
+ * Ascending ids of a or b, without those that both have if "either"; returns how
+ * many.  Without branches in the loop: which side is next cannot be foretold.
+ */
+static inline uint32
+merge_ids(const char *a, uint32 na, const char *b, uint32 nb, bool either, char *out)
+{
+	uint32		i = 0;
+	uint32		j = 0;
+	uint32		n = 0;
+
+	while (i < na && j < nb)
+	{
+		uint16		left = segment_read16(a + 2 * i);
+		uint16		right = segment_read16(b + 2 * j);
+
+		segment_write16(out + 2 * n, Min(left, right));
+		n += !either | (left != right);
+		i += left <= right;
+		j += right <= left;
+	}
+	memcpy(out + 2 * n, a + 2 * i, 2 * (na - i));
+	n += na - i;
+	memcpy(out + 2 * n, b + 2 * j, 2 * (nb - j));
+	return n + nb - j;
+}
+
+/* Unite two short arrays; false if the result would not be canonical as an array. */
+static bool
+merge_short(Combination *c, const SegmentContainer *a, const SegmentContainer *b)
+{
+	SegmentContainer *result = &c->result.containers[c->result.n];
+
+	if (c->merged == NULL)
+		c->merged = c->nextMerged = segment_scratch_alloc(c->a->size + c->b->size);
+	*result = *a;
+	result->bytes = c->nextMerged;
+	result->cardinality = merge_ids(a->bytes, a->cardinality, b->bytes, b->cardinality,
+									c->op == SEGMENT_XOR, c->nextMerged);
+	if (result->cardinality > 0)
+	{
+		if (!segment_container_is_canonical(result))
+			return false;
+		c->nextMerged += 2 * result->cardinality;
+		c->result.n++;
+	}
+	return true;
+}
+
+/* Containers with the same key; false if that of b was not checked and is not right. */
+static bool
+add_pair(Combination *c, uint32 i, uint32 j)
+{
+	SegmentContainer left;
+	SegmentContainer right;
+
+	segment_format_container(c->a, i, &left);
+	segment_format_container(c->b, j, &right);
+	if (!c->bChecked && !segment_container_is_right(&right))
+		return false;
+	if (c->op != SEGMENT_ANDNOT && left.kind == SEGMENT_ARRAY && right.kind == SEGMENT_ARRAY &&
+		left.cardinality <= SHORT_ARRAY && right.cardinality <= SHORT_ARRAY && merge_short(c, &left, &right))
+		return true;
+	view_add(&c->left, &left);
+	view_add(&c->right, &right);
+	left.cardinality = 0;
+	c->result.containers[c->result.n++] = left;
+	c->nleft++;
+	return true;
+}
+
+static bool
+collect_parts(Combination *c)
+{
+	const SegmentBucket *a = c->a;
+	const SegmentBucket *b = c->b;
+	uint32		i = 0;
+	uint32		j = 0;
+
+	while (i < a->ncontainers || j < b->ncontainers)
+	{
+		uint32		keyA = i < a->ncontainers ? segment_bucket_key(a, i) : PG_UINT32_MAX;
+		uint32		keyB = j < b->ncontainers ? segment_bucket_key(b, j) : PG_UINT32_MAX;
+
+		CHECK_FOR_INTERRUPTS();
+		if (keyA < keyB)
+			segment_format_container(a, i, &c->result.containers[c->result.n++]);
+		else if (keyB < keyA)
+		{
+			if (c->op != SEGMENT_ANDNOT)
+				segment_format_container(b, j, &c->result.containers[c->result.n++]);
+		}
+		else if (!add_pair(c, i, j))
+			return false;
+		i += keyA <= keyB;
+		j += keyB <= keyA;
+	}
+	return true;
+}
+
+/* Put what CRoaring made where it belongs, and take away places that stay empty. */
+static void
+fill_parts(Parts *result, const Parts *made)
+{
+	uint32		n = 0;
+	uint32		next = 0;
+
+	for (uint32 i = 0; i < result->n; i++)
+	{
+		if (result->containers[i].cardinality > 0)
+			result->containers[n++] = result->containers[i];
+		else if (next < made->n && made->containers[next].key == result->containers[i].key)
+			result->containers[n++] = made->containers[next++];
+	}
+	Assert(next == made->n);
+	result->n = n;
+}
+
+static size_t
+make_bytes(const Parts *parts, char **bytes)
+{
+	uint32		nruns = count_runs(parts);
+	size_t		size = segment_format_header_size(parts->n, nruns);
+	char	   *end PG_USED_FOR_ASSERTS_ONLY;
+
+	for (uint32 i = 0; i < parts->n; i++)
+		size += segment_container_written_size(&parts->containers[i]);
+	*bytes = segment_scratch_alloc(size);
+	end = write_parts(parts, nruns, *bytes);
+	Assert(end == *bytes + size);
+	return size;
+}
+
+bool
+segment_buckets_combine(SegmentOperation op, const SegmentBucket *a, const SegmentBucket *b, bool bChecked,
+						roaring_bitmap_t **map, char **bytes, size_t *size)
+{
+	Combination c = {.op = op,.a = a,.b = b,.bChecked = bChecked};
+	uint32		capacity = Min(a->ncontainers, b->ncontainers);
+	roaring_bitmap_t *made = NULL;
+
+	Assert(op != SEGMENT_AND);
+	c.result.containers = segment_scratch_alloc(sizeof(SegmentContainer) * ((size_t) a->ncontainers + b->ncontainers));
+	view_begin(&c.left, capacity);
+	view_begin(&c.right, capacity);
+	if (!collect_parts(&c))
+		return false;
+	*size = 0;
+	*bytes = NULL;
+	if (c.nleft > 0)
+		made = segment_maps_combine(op, c.left.map, c.right.map);
+	if (c.nleft < c.result.n)
+	{
+		Parts		fromMap = {0};
+
+		if (made != NULL)
+			list_map(&fromMap, made);
+		fill_parts(&c.result, &fromMap);
+		*size = make_bytes(&c.result, bytes);
+		segment_scratch_free(fromMap.containers);
+		croaring.bitmap_free(made);
+		made = NULL;
+	}
+	*map = made;
+	croaring.bitmap_free(c.left.map);
+	croaring.bitmap_free(c.right.map);
+	segment_scratch_free(c.merged);
+	segment_scratch_free(c.result.containers);
+	return true;
+}
+
+/* ---- symmetric differences in place ---- */
+
+/* "xor" with so many containers, or more, makes a new map: in place, all behind one that comes or goes are moved. */
+#define ANEW_FROM 1024
+
+void
+segment_map_xor(roaring_bitmap_t *map, const roaring_bitmap_t *other)
+{
+	if (other->high_low_container.size >= ANEW_FROM)
+	{
+		roaring_bitmap_t *anew = croaring.bitmap_xor(map, other);
+		roaring_bitmap_t before = *map;
+
+		*map = *anew;
+		*anew = before;
+		croaring.bitmap_free(anew);
+	}
+	else
+		croaring.bitmap_xor_inplace(map, other);
+}
+
+/* The position of a container with a key >= this one, from "from" on. */
+static int32
+find_key(const roaring_array_t * array, int32 from, uint16 key)
+{
+	while (from < array->size && array->keys[from] < key)
+		from++;
+	return from;
+}
+
+/*
+ * Make bitsets of the containers that other has too: by uniting them lazily with
+ * one of their own ids each.
+ */
+static void
+make_bitsets(roaring_bitmap_t *map, const roaring_bitmap_t *other)
+{
+	const		roaring_array_t *array = &map->high_low_container;
+	const		roaring_array_t *keys = &other->high_low_container;
+	uint16	   *ids = segment_scratch_alloc(sizeof(uint16) * keys->size);
+	View		anchors;
+	int32		j = 0;
+
+	view_begin(&anchors, keys->size);
+	for (int32 i = 0; i < keys->size; i++)
+	{
+		SegmentContainer container = {.kind = SEGMENT_ARRAY,.key = keys->keys[i],.cardinality = 1,.bytes = (const char *) &ids[i]};
+
+		j = find_key(array, j, keys->keys[i]);
+		if (j == array->size)
+			break;
+		if (array->keys[j] != keys->keys[i] || array->typecodes[j] == BITSET_CONTAINER_TYPE)
+			continue;
+		ids[i] = array->typecodes[j] == RUN_CONTAINER_TYPE ?
+			((const run_container_t *) array->containers[j])->runs[0].value :
+			((const array_container_t *) array->containers[j])->array[0];
+		view_add(&anchors, &container);
+	}
+	if (anchors.map->high_low_container.size > 0)
+		croaring.bitmap_lazy_or_inplace(map, anchors.map, true);
+	croaring.bitmap_free(anchors.map);
+	segment_scratch_free(ids);
+}
+
+/* Flip in a bitset container what another container holds. */
+static void
+flip_bits(bitset_container_t * bitset, const SegmentContainer *container)
+{
+	const char *bytes = container->bytes;
+
+	bitset->cardinality = BITSET_UNKNOWN_CARDINALITY;
+	switch (container->kind)
+	{
+		case SEGMENT_ARRAY:
+			for (uint32 i = 0; i < container->cardinality; i++)
+			{
+				uint16		id = segment_read16(bytes + 2 * i);
+
+				bitset->words[id / 64] ^= UINT64CONST(1) << (id % 64);
+			}
+			break;
+		case SEGMENT_BITSET:
+			for (uint32 i = 0; i < BITSET_CONTAINER_SIZE_IN_WORDS; i++)
+				bitset->words[i] ^= segment_read64(bytes + 8 * i);
+			break;
+		case SEGMENT_RUN:
+			for (uint32 i = 0; i < container->nruns; i++)
+			{
+				uint32		first = segment_read16(bytes + 4 * i);
+
+				bitset_flip_range(bitset->words, first, first + segment_read16(bytes + 4 * i + 2) + 1);
+			}
+			break;
+	}
+}
+
+void
+segment_map_xor_lazily(roaring_bitmap_t *map, const roaring_bitmap_t *other, bool asBitsets)
+{
+	roaring_array_t *array = &map->high_low_container;
+	const		roaring_array_t *others = &other->high_low_container;
+	View		rest;
+	int32		j = 0;
+
+	if (asBitsets)
+		make_bitsets(map, other);
+	view_begin(&rest, others->size);
+	for (int32 i = 0; i < others->size; i++)
+	{
+		SegmentContainer container;
+
+		CHECK_FOR_INTERRUPTS();
+		map_container(other, i, &container);
+		j = find_key(array, j, container.key);
+		if (j < array->size && array->keys[j] == container.key && array->typecodes[j] == BITSET_CONTAINER_TYPE)
+			flip_bits(array->containers[j], &container);
+		else
+			view_add(&rest, &container);
+	}
+	if (rest.map->high_low_container.size >= ANEW_FROM)
+		segment_map_finish(map);
+	segment_map_xor(map, rest.map);
+	croaring.bitmap_free(rest.map);
+}
+
+static bool
+is_zero(const bitset_container_t * bitset)
+{
+	for (uint32 i = 0; i < BITSET_CONTAINER_SIZE_IN_WORDS; i++)
+		if (bitset->words[i] != 0)
+			return false;
+	return true;
+}
+
+void
+segment_map_finish(roaring_bitmap_t *map)
+{
+	roaring_array_t *array = &map->high_low_container;
+
+	/* CRoaring's lazy operations leave none without ids */
+	for (int32 i = array->size - 1; i >= 0; i--)
+	{
+		uint32		first = (uint32) array->keys[i] << 16;
+		bitset_container_t *bitset = array->containers[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (array->typecodes[i] != BITSET_CONTAINER_TYPE || !is_zero(bitset))
+			continue;
+		bitset->cardinality = 0;
+		croaring.bitmap_remove_range_closed(map, first, first + PG_UINT16_MAX);
+	}
+	croaring.bitmap_repair_after_lazy(map);
+}
