@@ -39,14 +39,14 @@ aggregate_context(FunctionCallInfo fcinfo)
 	return context;
 }
 
-/* What a transition returns that has nothing to do: its state, or NULL. */
+/* What a transition returns that has nothing to do: its state, which nobody else can give it, or NULL. */
 static Datum
 unchanged(FunctionCallInfo fcinfo)
 {
+	if (!PG_ARGISNULL(0))
+		PG_RETURN_POINTER(PG_GETARG_POINTER(0));
 	aggregate_context(fcinfo);
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(PG_GETARG_POINTER(0));
+	PG_RETURN_NULL();
 }
 
 /* ---- unions and symmetric differences ---- */
@@ -195,18 +195,16 @@ SQL_FUNCTION(intersect_agg_transfn)
 	MemoryContext caller;
 	Datum		state;
 
-	aggregate_context(fcinfo);
 	if (is_settled(fcinfo))
 		return unchanged(fcinfo);
 	caller = segment_scratch_enter();
-	state = intersect(fcinfo, SEGMENT_GETARG(1));
+	state = intersect(fcinfo, PG_ARGISNULL(0) ? SEGMENT_GETARG(1) : SEGMENT_GETARG_MEETING(1));
 	segment_scratch_leave(caller);
 	return state;
 }
 
 SQL_FUNCTION(intersect_agg_combinefn)
 {
-	aggregate_context(fcinfo);
 	if (is_settled(fcinfo))
 		return unchanged(fcinfo);
 	return intersect(fcinfo, (SegmentBitmap *) PG_GETARG_POINTER(1));

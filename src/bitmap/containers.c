@@ -37,55 +37,66 @@ typedef union AnyContainer
 typedef struct View
 {
 	roaring_bitmap_t *map;
-	AnyContainer *next;
+	uint32		n;
+	container_t **containers;
+	AnyContainer *own;			/* what they are */
+	uint16	   *keys;
+	uint8	   *types;
 } View;
 
 /* One block of memory, as CRoaring has it: bitmap_free gives back nothing else of a frozen map. */
 static void
 view_begin(View *view, uint32 capacity)
 {
-	roaring_bitmap_t *map = segment_scratch_alloc(sizeof(roaring_bitmap_t) +
-												  capacity * (sizeof(container_t *) + sizeof(AnyContainer) +
-															  sizeof(uint16) + sizeof(uint8)));
-	roaring_array_t *array = &map->high_low_container;
-
-	array->containers = (container_t * *) (map + 1);
-	view->next = (AnyContainer *) (array->containers + capacity);
-	array->keys = (uint16 *) (view->next + capacity);
-	array->typecodes = (uint8 *) (array->keys + capacity);
-	array->size = 0;
-	array->allocation_size = (int32) capacity;
-	array->flags = ROARING_FLAG_FROZEN;
-	view->map = map;
+	view->map = segment_scratch_alloc(sizeof(roaring_bitmap_t) +
+									  capacity * (sizeof(container_t *) + sizeof(AnyContainer) +
+												  sizeof(uint16) + sizeof(uint8)));
+	view->n = 0;
+	view->containers = (container_t * *) (view->map + 1);
+	view->own = (AnyContainer *) (view->containers + capacity);
+	view->keys = (uint16 *) (view->own + capacity);
+	view->types = (uint8 *) (view->keys + capacity);
 }
 
-static inline void
+static pg_attribute_always_inline void
 view_add(View *view, const SegmentContainer *container)
 {
-	roaring_array_t *array = &view->map->high_low_container;
-	AnyContainer *next = view->next++;
-	uint8		type = ARRAY_CONTAINER_TYPE;
+	uint32		n = view->n++;
+	AnyContainer *own = &view->own[n];
 
+	view->containers[n] = own;
+	view->keys[n] = container->key;
 	switch (container->kind)
 	{
 		case SEGMENT_ARRAY:
-			next->array.cardinality = next->array.capacity = (int32) container->cardinality;
-			next->array.array = (uint16 *) container->bytes;
+			view->types[n] = ARRAY_CONTAINER_TYPE;
+			own->array.cardinality = own->array.capacity = (int32) container->cardinality;
+			own->array.array = (uint16 *) container->bytes;
 			break;
 		case SEGMENT_BITSET:
-			type = BITSET_CONTAINER_TYPE;
-			next->bitset.cardinality = (int32) container->cardinality;
-			next->bitset.words = (uint64 *) container->bytes;
+			view->types[n] = BITSET_CONTAINER_TYPE;
+			own->bitset.cardinality = (int32) container->cardinality;
+			own->bitset.words = (uint64 *) container->bytes;
 			break;
 		case SEGMENT_RUN:
-			type = RUN_CONTAINER_TYPE;
-			next->run.n_runs = next->run.capacity = (int32) container->nruns;
-			next->run.runs = (rle16_t *) container->bytes;
+			view->types[n] = RUN_CONTAINER_TYPE;
+			own->run.n_runs = own->run.capacity = (int32) container->nruns;
+			own->run.runs = (rle16_t *) container->bytes;
 			break;
 	}
-	array->containers[array->size] = next;
-	array->keys[array->size] = container->key;
-	array->typecodes[array->size++] = type;
+}
+
+static roaring_bitmap_t *
+view_end(View *view)
+{
+	roaring_array_t *array = &view->map->high_low_container;
+
+	array->size = array->allocation_size = (int32) view->n;
+	array->containers = view->containers;
+	array->keys = view->keys;
+	array->typecodes = view->types;
+	array->flags = ROARING_FLAG_FROZEN;
+	return view->map;
 }
 
 roaring_bitmap_t *
@@ -100,11 +111,11 @@ segment_bucket_view(const SegmentBucket *bucket)
 		segment_format_container(bucket, i, &container);
 		view_add(&view, &container);
 	}
-	return view.map;
+	return view_end(&view);
 }
 
 /* Add container i to a view; false if it was not checked and is not right. */
-static inline bool
+static pg_attribute_always_inline bool
 view_bucket(View *view, const SegmentBucket *bucket, uint32 i, bool checked)
 {
 	SegmentContainer container;
@@ -138,8 +149,8 @@ segment_buckets_meet(const SegmentBucket *a, bool aChecked, const SegmentBucket 
 		i += keyA <= keyB;
 		j += keyB <= keyA;
 	}
-	*viewA = left.map;
-	*viewB = right.map;
+	*viewA = view_end(&left);
+	*viewB = view_end(&right);
 	return true;
 }
 
@@ -164,7 +175,7 @@ segment_bucket_meets_map(const SegmentBucket *bucket, bool checked, const roarin
 		i += key <= other;
 		j += other <= key;
 	}
-	*view = made.map;
+	*view = view_end(&made);
 	return true;
 }
 
@@ -453,7 +464,7 @@ segment_buckets_combine(SegmentOperation op, const SegmentBucket *a, const Segme
 	*size = 0;
 	*bytes = NULL;
 	if (c.nleft > 0)
-		made = segment_maps_combine(op, c.left.map, c.right.map);
+		made = segment_maps_combine(op, view_end(&c.left), view_end(&c.right));
 	if (c.nleft < c.result.n)
 	{
 		Parts		fromMap = {0};
@@ -467,8 +478,8 @@ segment_buckets_combine(SegmentOperation op, const SegmentBucket *a, const Segme
 		made = NULL;
 	}
 	*map = made;
-	croaring.bitmap_free(c.left.map);
-	croaring.bitmap_free(c.right.map);
+	segment_scratch_free(c.left.map);
+	segment_scratch_free(c.right.map);
 	segment_scratch_free(c.merged);
 	segment_scratch_free(c.result.containers);
 	return true;
@@ -532,9 +543,9 @@ make_bitsets(roaring_bitmap_t *map, const roaring_bitmap_t *other)
 			((const array_container_t *) array->containers[j])->array[0];
 		view_add(&anchors, &container);
 	}
-	if (anchors.map->high_low_container.size > 0)
-		croaring.bitmap_lazy_or_inplace(map, anchors.map, true);
-	croaring.bitmap_free(anchors.map);
+	if (anchors.n > 0)
+		croaring.bitmap_lazy_or_inplace(map, view_end(&anchors), true);
+	segment_scratch_free(anchors.map);
 	segment_scratch_free(ids);
 }
 
@@ -593,10 +604,10 @@ segment_map_xor_lazily(roaring_bitmap_t *map, const roaring_bitmap_t *other, boo
 		else
 			view_add(&rest, &container);
 	}
-	if (rest.map->high_low_container.size >= ANEW_FROM)
+	if (rest.n >= ANEW_FROM)
 		segment_map_finish(map);
-	segment_map_xor(map, rest.map);
-	croaring.bitmap_free(rest.map);
+	segment_map_xor(map, view_end(&rest));
+	segment_scratch_free(rest.map);
 }
 
 static bool

@@ -30,8 +30,9 @@
 /* Results of so many containers are kept as bytes. */
 #define COMPACT_FROM 8192
 
-/* An aggregate goes on with bitsets from so many times the bytes of an input and bytes per container on. */
-#define BITSETS_FROM 6
+/* An aggregate goes on with bitsets after so many inputs, from so many times the bytes of an input and bytes per container on. */
+#define BITSETS_FROM 16
+#define BITSETS_FROM_TIMES 6
 #define BITSETS_FROM_EACH 128
 
 void
@@ -98,6 +99,7 @@ make_set(uint32 allocated)
 	set->allocated = allocated;
 	set->last = 0;
 	set->lazy = false;
+	set->accumulated = 0;
 	set->unchecked = NULL;
 	return set;
 }
@@ -976,6 +978,53 @@ segment_set_combine(SegmentOperation op, const SegmentBitmap *a, const SegmentBi
 	return result;
 }
 
+/* A map of what "other" has in containers that the set's slot has too, for reading; *made if it is for this. */
+static roaring_bitmap_t *
+map_for_meeting(const SegmentBitmap *set, uint32 i, const roaring_bitmap_t *other, bool *made)
+{
+	SegmentBucket bucket;
+	roaring_bitmap_t *view;
+
+	*made = is_bytes(set, i);
+	if (!*made)
+		return segment_slot_map(set, i);
+	segment_format_open(set->slots[i].bytes, &bucket);
+	if (!segment_bucket_meets_map(&bucket, set->unchecked == NULL, other, &view))
+		report_damaged(set, set);
+	return view;
+}
+
+/* a := a op b for "and" and "andnot" in one slot; true if nothing is left of it. */
+static bool
+shrink_slot(SegmentOperation op, SegmentBitmap *a, uint32 i, const SegmentBitmap *b, uint32 j)
+{
+	SegmentSlot *slot = &a->slots[i];
+
+	if (op == SEGMENT_AND && is_bytes(a, i))
+	{
+		Meeting		meeting = meet(a, i, b, j);
+		roaring_bitmap_t *map = croaring.bitmap_and(meeting.a, meeting.b);
+
+		part(&meeting);
+		clear_slot(slot);
+		slot->map = map;
+	}
+	else
+	{
+		roaring_bitmap_t *map = segment_slot_own(a, i);
+		bool		made;
+		roaring_bitmap_t *other = map_for_meeting(b, j, map, &made);
+
+		if (op == SEGMENT_AND)
+			croaring.bitmap_and_inplace(map, other);
+		else
+			croaring.bitmap_andnot_inplace(map, other);
+		if (made)
+			croaring.bitmap_free(other);
+	}
+	return croaring.bitmap_is_empty(slot->map);
+}
+
 /* a := a op b for "and" and "andnot": slots only go. */
 static void
 shrink_by(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b)
@@ -992,13 +1041,7 @@ shrink_by(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b)
 			j = find_behind(b, j, high);
 		keep = op == SEGMENT_ANDNOT;
 		if (has_slot(b, j, high))
-		{
-			if (op == SEGMENT_AND)
-				croaring.bitmap_and_inplace(segment_slot_own(a, i), segment_slot_map(b, j));
-			else
-				croaring.bitmap_andnot_inplace(segment_slot_own(a, i), segment_slot_map(b, j));
-			keep = !croaring.bitmap_is_empty(a->slots[i].map);
-		}
+			keep = !shrink_slot(op, a, i, b, j);
 		if (!keep)
 			clear_slot(&a->slots[i]);
 		else
@@ -1036,15 +1079,17 @@ adopt_slots(SegmentBitmap *a, const SegmentBitmap *b, uint32 nnew)
  * Would the slot of an aggregate's set do better as bitsets?  Uniting containers
  * of runs or arrays takes time for all that they hold, setting bits only for
  * what comes in.  So the set must have grown much larger than that, and it
- * must stay within work_mem, as there may be very many of them.
+ * must stay within work_mem, as there may be very many of them.  To make a bitset
+ * and to take it back at the end costs as much as some unions, so there must
+ * have been some already.
  */
 static bool
 better_as_bitsets(const SegmentBitmap *set, const roaring_bitmap_t *map, const SegmentSlot *other)
 {
 	size_t		n = map->high_low_container.size;
 
-	return other->bytes != NULL &&
-		croaring.bitmap_portable_size_in_bytes(map) >= Max(BITSETS_FROM * (size_t) other->size,
+	return set->accumulated >= BITSETS_FROM && other->bytes != NULL &&
+		croaring.bitmap_portable_size_in_bytes(map) >= Max(BITSETS_FROM_TIMES * (size_t) other->size,
 														   BITSETS_FROM_EACH * n) &&
 		MemoryContextMemAllocated(set->context, false) + n * SEGMENT_BITSET_BYTES <=
 		(size_t) work_mem * 1024;
@@ -1157,6 +1202,7 @@ segment_bitmap_xor(SegmentBitmap *a, const SegmentBitmap *b)
 void
 segment_set_accumulate(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b)
 {
+	a->accumulated++;
 	change(op, a, b, true);
 }
 

@@ -42,6 +42,8 @@ struct SegmentBitmap
 	uint32		allocated;
 	uint32		last;			/* slot found last */
 	bool		lazy;
+	uint32		accumulated;	/* sets that segment_set_accumulate() has
+								 * taken */
 	const struct varlena *unchecked;	/* the value read, if it was checked
 										 * in outline only; else NULL */
 };
