@@ -215,10 +215,10 @@ map_container(const roaring_bitmap_t *map, int32 i, SegmentContainer *result)
 		case RUN_CONTAINER_TYPE:
 			result->kind = SEGMENT_RUN;
 			result->nruns = (uint32) container->run.n_runs;
-			result->cardinality = result->nruns;
-			for (uint32 j = 0; j < result->nruns; j++)
-				result->cardinality += container->run.runs[j].length;
 			result->bytes = (const char *) container->run.runs;
+			result->cardinality = segment_runs_cardinality(result->bytes, result->nruns);
+			if (result->cardinality == 0)
+				elog(ERROR, "runs of a container touch");
 			break;
 		default:
 			Assert(array->typecodes[i] == ARRAY_CONTAINER_TYPE);

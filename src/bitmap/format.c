@@ -125,8 +125,8 @@ is_ascending(const char *bytes, uint32 n)
 	return n < MANY ? is_ascending_loop(bytes, n) : is_ascending_many(bytes, n);
 }
 
-static inline uint32
-count_runs(const char *runs, uint32 nruns)
+uint32
+segment_runs_cardinality(const char *runs, uint32 nruns)
 {
 	return nruns < MANY ? count_runs_loop(runs, nruns) : count_runs_many(runs, nruns);
 }
@@ -170,7 +170,7 @@ check_container(const char *bytes, size_t available, bool isRun, uint32 cardinal
 			FAIL("truncated run container", 2);
 		if (nruns == 0)
 			FAIL("empty run container", 0);
-		if (whole && count_runs(bytes + 2, nruns) != cardinality)
+		if (whole && segment_runs_cardinality(bytes + 2, nruns) != cardinality)
 			FAIL("runs that overlap, touch, are out of order or do not add up to the container's count", 2);
 		*size = 2 + 4 * (size_t) nruns;
 	}
@@ -427,7 +427,7 @@ segment_container_is_right(const SegmentContainer *container)
 		case SEGMENT_BITSET:
 			return count_bits(container->bytes) == container->cardinality;
 		case SEGMENT_RUN:
-			return container->nruns > 0 && count_runs(container->bytes, container->nruns) == container->cardinality;
+			return container->nruns > 0 && segment_runs_cardinality(container->bytes, container->nruns) == container->cardinality;
 	}
 	return false;
 }

@@ -165,6 +165,9 @@ segment_format_container(const SegmentBucket *bucket, uint32 i, SegmentContainer
 /* Position of the first container with a key >= this one. */
 extern uint32 segment_format_find(const SegmentBucket *bucket, uint32 key);
 
+/* The ids of so many runs (at least one), or 0 if they are not ascending, apart and within a container. */
+extern uint32 segment_runs_cardinality(const char *runs, uint32 nruns);
+
 /* Is what the container holds right?  Its bytes must be there. */
 extern bool segment_container_is_right(const SegmentContainer *container);
 

@@ -14,8 +14,8 @@
  * is unique on these two, so it is the one that the index would have given.
  * Otherwise the index is asked.
  *
- * In the same way a page is looked for first in the buffer behind that of the
- * page before, which takes no look into the table of buffers.
+ * In the same way a page is looked for first in the buffer that held it when it
+ * was read last, which takes no look into the table of buffers.
  *
  * Anything unexpected (another table access method, a chunk of the wrong
  * length, a missing one) is left to PostgreSQL's own functions, which know the
@@ -78,6 +78,10 @@ static KnownValue known[KNOWN];
 static Oid	end_table;
 static Place end;
 
+/* Buffers that pages were in. */
+#define RECENT 65536
+static Buffer recent[RECENT];
+
 /* Where a value is noted; OIDs of one column follow each other in steps. */
 static KnownValue *
 known_value(Oid value)
@@ -115,37 +119,36 @@ static Place
 place_behind(Place place, int32 n)
 {
 	int64		position = (int64) place.block * EXTERN_TUPLES_PER_PAGE + place.line - 1 + n;
-	BlockNumber block = (BlockNumber) (Max(position, 0) / EXTERN_TUPLES_PER_PAGE);
-	int64		buffer = place.buffer + (int64) block - place.block;
 
-	place.buffer = place.buffer > 0 && buffer > 0 && buffer <= NBuffers ? (Buffer) buffer : InvalidBuffer;
-	place.block = block;
+	place.block = (BlockNumber) (Max(position, 0) / EXTERN_TUPLES_PER_PAGE);
 	place.line = (OffsetNumber) (Max(position, 0) % EXTERN_TUPLES_PER_PAGE + 1);
 	return place;
 }
 
 /* Pin the page of a place; InvalidBuffer if the table has no such page. */
 static Buffer
-read_buffer(SegmentStored *stored, Place place)
+read_buffer(SegmentStored *stored, BlockNumber block)
 {
-	if (place.buffer != InvalidBuffer &&
-		ReadRecentBuffer(segment_compat_locator(stored->table), MAIN_FORKNUM, place.block,
-						 place.buffer))
-		return place.buffer;
+	Buffer	   *known_buffer = &recent[(block + RelationGetRelid(stored->table) * 1021) % RECENT];
+
+	/* whose buffer that is now, it finds out */
+	if (*known_buffer != InvalidBuffer &&
+		ReadRecentBuffer(segment_compat_locator(stored->table), MAIN_FORKNUM, block, *known_buffer))
+		return *known_buffer;
 	if (stored->nblocks == 0)
 		stored->nblocks = RelationGetNumberOfBlocks(stored->table);
-	if (place.block >= stored->nblocks)
+	if (block >= stored->nblocks)
 		return InvalidBuffer;
-	return ReadBuffer(stored->table, place.block);
+	return *known_buffer = ReadBuffer(stored->table, block);
 }
 
 /* Note that a chunk was found here. */
 static void
-found_chunk(SegmentStored *stored, int32 chunk, BlockNumber block, OffsetNumber line, Buffer buffer)
+found_chunk(SegmentStored *stored, int32 chunk, BlockNumber block, OffsetNumber line)
 {
 	stored->at = (Place)
 	{
-		block, line, buffer
+		block, line
 	};
 	stored->atChunk = chunk;
 	if (chunk == 0)
@@ -162,7 +165,7 @@ found_chunk(SegmentStored *stored, int32 chunk, BlockNumber block, OffsetNumber 
 static int32
 read_page(SegmentStored *stored, Place place, int32 chunk, int32 last, char **to)
 {
-	Buffer		buffer = read_buffer(stored, place);
+	Buffer		buffer = read_buffer(stored, place.block);
 	OffsetNumber line = place.line;
 	int32		first = chunk;
 	Page		page;
@@ -188,7 +191,7 @@ read_page(SegmentStored *stored, Place place, int32 chunk, int32 last, char **to
 			break;
 		copy_bytes(*to, data, chunk_size(stored, chunk));
 		*to += chunk_size(stored, chunk);
-		found_chunk(stored, chunk, place.block, line, buffer);
+		found_chunk(stored, chunk, place.block, line);
 	}
 	UnlockReleaseBuffer(buffer);
 	return chunk - first;
@@ -244,7 +247,7 @@ read_by_index(SegmentStored *stored, int32 chunk, char **to)
 		copy_bytes(*to, data, chunk_size(stored, chunk));
 		*to += chunk_size(stored, chunk);
 		found_chunk(stored, chunk, ItemPointerGetBlockNumber(&tuple->t_self),
-					ItemPointerGetOffsetNumber(&tuple->t_self), InvalidBuffer);
+					ItemPointerGetOffsetNumber(&tuple->t_self));
 	}
 	systable_endscan_ordered(scan);
 	return data != NULL;

@@ -10,17 +10,15 @@
 
 #include "compat.h"
 #include "storage/block.h"
-#include "storage/buf.h"
 #include "storage/off.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
-/* A line of a page of a TOAST table, and the buffer that holds the page, perhaps. */
+/* A line of a page of a TOAST table. */
 typedef struct SegmentPlace
 {
 	BlockNumber block;
 	OffsetNumber line;
-	Buffer		buffer;			/* InvalidBuffer: unknown */
 } SegmentPlace;
 
 /* The bytes of a bitmap, wherever they are. */

@@ -162,6 +162,18 @@ hook_aligned_free(void *aligned)
 		pfree(((void **) aligned)[-1]);
 }
 
+void *
+segment_scratch_alloc(size_t size)
+{
+	return palloc(size);
+}
+
+void
+segment_scratch_free(void *pointer)
+{
+	hook_free(pointer);
+}
+
 void
 fuzz_init(void)
 {
@@ -218,6 +230,12 @@ errcode(int code)
 
 int
 errmsg(const char *format,...)
+{
+	return 0;
+}
+
+int
+errmsg_internal(const char *format,...)
 {
 	return 0;
 }

@@ -175,11 +175,12 @@ lookup_meeting(void)
 
 	if (size > 0)
 		VARDATA(other)[(uint64) stored_id % size] += 1 + (uint64) stored_id / size % 8;
-	segment_set_arguments_meeting(stored_value, other, false, &a, &b);
+	a = segment_set_argument_meeting(stored_value);
+	b = segment_set_argument_meeting(other);
 	both = segment_bitmap_and_cardinality(a, b);
 	REQUIRE(segment_set_intersects(a, b) == (both > 0));
 	REQUIRE(segment_bitmap_cardinality(require_good(segment_bitmap_to_datum(segment_set_combine(SEGMENT_AND, a, b)))) == both);
-	segment_set_arguments_meeting(stored_value, other, true, &a, &b);
+	a = segment_set_argument(stored_value);
 	/* as canonical as what was stored */
 	rest = segment_bitmap_to_datum(segment_set_combine(SEGMENT_ANDNOT, a, b));
 	REQUIRE(segment_format_check(VARDATA(rest), VARSIZE(rest) - VARHDRSZ, &where) == NULL);
@@ -219,14 +220,19 @@ target_pair(void)
 	values[1] = call(segmentation_bytea_to_bitmap, as_varlena(input + 2 + half, input_size - 2 - half), 0);
 	for (SegmentOperation op = SEGMENT_AND; op <= SEGMENT_XOR; op++)
 	{
-		SegmentBitmap *inplace = segment_bitmap_copy(segment_set_argument(values[0]));
-		SegmentBitmap *result;
+		SegmentBitmap *result = segment_set_combine(op, segment_set_argument(values[0]), segment_set_argument(values[1]));
 
-		segment_set_accumulate(op, inplace, segment_set_argument(values[1]));
-		segment_set_finish(inplace);
-		result = segment_set_combine(op, segment_set_argument(values[0]), segment_set_argument(values[1]));
 		counts[op] = segment_bitmap_cardinality(require_good(segment_bitmap_to_datum(result)));
-		REQUIRE(segment_bitmap_equals(inplace, result));
+		for (uint32 before = 0; before <= 100; before += 100)
+		{
+			SegmentBitmap *inplace = segment_bitmap_copy(segment_set_argument(values[0]));
+
+			/* an aggregate at its beginning, and late, where it turns to bitsets */
+			inplace->accumulated = before;
+			segment_set_accumulate(op, inplace, segment_set_argument(values[1]));
+			segment_set_finish(inplace);
+			REQUIRE(segment_bitmap_equals(inplace, result));
+		}
 	}
 	a = segment_set_argument(values[0]);
 	b = segment_set_argument(values[1]);
