@@ -1472,8 +1472,9 @@ segment_set_argument(Datum datum)
 	return segment_set_view(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), ERRCODE_DATA_CORRUPTED);
 }
 
-void
-segment_set_check_outline(const struct varlena *value)
+/* segment_set_check() of a stored value, but for what its containers hold. */
+static void
+check_outline(const struct varlena *value)
 {
 	size_t		size = VARSIZE_ANY_EXHDR(value);
 	size_t		where;
@@ -1488,7 +1489,7 @@ segment_set_argument_meeting(Datum datum)
 	struct varlena *value = segment_stored_fetch(datum);
 	SegmentBitmap *set;
 
-	segment_set_check_outline(value);
+	check_outline(value);
 	set = segment_set_view_checked(VARDATA_ANY(value));
 	set->unchecked = value;
 	return set;

@@ -55,9 +55,6 @@ struct SegmentBitmap
 /* Check bytes; ERROR with this code when they are wrong. */
 extern void segment_set_check(const char *bytes, size_t size, int errcode_of_mistake);
 
-/* The same of a stored value, but for what its containers hold. */
-extern void segment_set_check_outline(const struct varlena *value);
-
 /*
  * A set that reads these bytes where they lie: they must stay while the set
  * is used.  errcode_of_mistake is raised when they are wrong.

@@ -416,14 +416,8 @@ PG_FUNCTION_INFO_V1(segmentation_bitmap_to_bytea);
 Datum
 segmentation_bitmap_to_bytea(PG_FUNCTION_ARGS)
 {
-	struct varlena *value = segment_stored_fetch(PG_GETARG_DATUM(0));
-
-	/*
-	 * no reader comes to bytes that are not there; what they hold is for him
-	 * to check, as we do
-	 */
-	segment_set_check_outline(value);
-	PG_RETURN_BYTEA_P(value);
+	/* what they hold is for the reader to check, as we do */
+	PG_RETURN_BYTEA_P(segment_stored_fetch(PG_GETARG_DATUM(0)));
 }
 
 PGDLLEXPORT Datum segmentation_bytea_to_bitmap(PG_FUNCTION_ARGS);
