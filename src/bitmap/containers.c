@@ -321,9 +321,9 @@ typedef struct Combination
 static inline uint32
 merge_ids(const char *a, uint32 na, const char *b, uint32 nb, bool either, char *out)
 {
-	uint32		i = 0;
-	uint32		j = 0;
-	uint32		n = 0;
+	size_t		i = 0;
+	size_t		j = 0;
+	size_t		n = 0;
 
 	while (i < na && j < nb)
 	{
@@ -338,7 +338,7 @@ merge_ids(const char *a, uint32 na, const char *b, uint32 nb, bool either, char 
 	memcpy(out + 2 * n, a + 2 * i, 2 * (na - i));
 	n += na - i;
 	memcpy(out + 2 * n, b + 2 * j, 2 * (nb - j));
-	return n + nb - j;
+	return (uint32) (n + nb - j);
 }
 
 /* Unite two short arrays; false if the result would not be canonical as an array. */
