@@ -158,8 +158,9 @@ SELECT until, what
        LATERAL (SELECT xor_agg(b ORDER BY i, n) AS nothing, xor_cardinality_agg(b ORDER BY i, n) AS zero FROM many, generate_series(1, 2) i WHERE n <= until) z,
        LATERAL (SELECT xor_agg(b ORDER BY i, n) AS x FROM many, generate_series(1, 2) i WHERE n <= until AND (i = 1 OR n > 5)) f,
        LATERAL (SELECT xor_agg(b ORDER BY n) AS x FROM many WHERE n <= 5) first,
+       LATERAL (SELECT x FROM (SELECT n, xor_agg(b) OVER (ORDER BY n) AS x FROM many WHERE n <= until) r WHERE r.n = until) running,
        LATERAL (VALUES ('union_agg', a.u::bytea = o.u::bytea), ('xor_agg', a.x::bytea = o.x::bytea), ('xor_cardinality_agg', a.nx = cardinality(o.x)),
-                       ('all twice', z.nothing = '{}' AND z.zero = 0), ('all but the first twice', f.x::bytea = first.x::bytea)) t(what, good)
+                       ('running', running.x::bytea = o.x::bytea), ('all twice', z.nothing = '{}' AND z.zero = 0), ('all but the first twice', f.x::bytea = first.x::bytea)) t(what, good)
  WHERE good IS NOT TRUE $$;
 SELECT * FROM grown();
 SET work_mem = '64kB';	-- without bitsets

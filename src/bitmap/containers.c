@@ -260,7 +260,10 @@ list_map(Parts *parts, roaring_bitmap_t *map)
 		return;
 	croaring.bitmap_run_optimize(map);
 	for (uint32 i = 0; i < parts->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		map_container(map, i, &parts->containers[i]);
+	}
 }
 
 static uint32
@@ -348,7 +351,8 @@ merge_short(Combination *c, const SegmentContainer *a, const SegmentContainer *b
 	SegmentContainer *result = &c->result.containers[c->result.n];
 
 	if (c->merged == NULL)
-		c->merged = c->nextMerged = segment_scratch_alloc(c->a->size + c->b->size);
+		c->merged = c->nextMerged = segment_scratch_alloc(2 * (size_t) SHORT_ARRAY * sizeof(uint16) *
+														  Min(c->a->ncontainers, c->b->ncontainers));
 	*result = *a;
 	result->bytes = c->nextMerged;
 	result->cardinality = merge_ids(a->bytes, a->cardinality, b->bytes, b->cardinality,
@@ -485,7 +489,11 @@ segment_buckets_combine(SegmentOperation op, const SegmentBucket *a, const Segme
 	return true;
 }
 
-/* ---- symmetric differences in place ---- */
+/* ---- changing maps in place ---- */
+
+/* Bitsets are worth while from so many times the bytes of what comes in, and so many bytes per container, on. */
+#define BITSETS_FROM_TIMES 6
+#define BITSETS_FROM_EACH 128
 
 /* "xor" with so many containers, or more, makes a new map: in place, all behind one that comes or goes are moved. */
 #define ANEW_FROM 1024
@@ -506,13 +514,68 @@ segment_map_xor(roaring_bitmap_t *map, const roaring_bitmap_t *other)
 		croaring.bitmap_xor_inplace(map, other);
 }
 
-/* The position of a container with a key >= this one, from "from" on. */
+/* The position of a container with a key >= this one, from "from" on: fast where it is not far. */
 static int32
 find_key(const roaring_array_t * array, int32 from, uint16 key)
 {
-	while (from < array->size && array->keys[from] < key)
-		from++;
+	int32		step = 1;
+	int32		end;
+
+	while (from + step <= array->size && array->keys[from + step - 1] < key)
+	{
+		from += step;
+		step *= 2;
+	}
+	end = Min(from + step - 1, array->size);
+	while (from < end)
+	{
+		int32		middle = (from + end) / 2;
+
+		if (array->keys[middle] < key)
+			from = middle + 1;
+		else
+			end = middle;
+	}
 	return from;
+}
+
+/* The bytes of a container, nearly. */
+static size_t
+container_bytes(const roaring_array_t * array, int32 i)
+{
+	const AnyContainer *container = array->containers[i];
+
+	return array->typecodes[i] == BITSET_CONTAINER_TYPE ? SEGMENT_BITSET_BYTES :
+		array->typecodes[i] == RUN_CONTAINER_TYPE ? sizeof(rle16_t) * container->run.n_runs :
+		sizeof(uint16) * container->array.cardinality;
+}
+
+/*
+ * Uniting containers of runs or arrays takes time for all that they hold, setting
+ * bits only for what comes in.  So what is there must have grown much larger than
+ * that.
+ */
+size_t
+segment_map_bitsets_for(const roaring_bitmap_t *map, const roaring_bitmap_t *other)
+{
+	const		roaring_array_t *array = &map->high_low_container;
+	const		roaring_array_t *others = &other->high_low_container;
+	size_t		n = 0;
+	size_t		there = 0;
+	size_t		coming = 0;
+
+	for (int32 i = 0, j = 0; i < others->size; i++)
+	{
+		j = find_key(array, j, others->keys[i]);
+		if (j == array->size)
+			break;
+		if (array->keys[j] != others->keys[i] || array->typecodes[j] == BITSET_CONTAINER_TYPE)
+			continue;
+		n++;
+		there += container_bytes(array, j);
+		coming += container_bytes(others, i);
+	}
+	return there >= Max(BITSETS_FROM_TIMES * coming, BITSETS_FROM_EACH * n) ? n * SEGMENT_BITSET_BYTES : 0;
 }
 
 /*
@@ -622,19 +685,26 @@ is_zero(const bitset_container_t * bitset)
 void
 segment_map_finish(roaring_bitmap_t *map)
 {
+	static const uint16 all[2] = {0, PG_UINT16_MAX};
 	roaring_array_t *array = &map->high_low_container;
+	SegmentContainer full = {.kind = SEGMENT_RUN,.cardinality = PG_UINT16_MAX + 1,.nruns = 1,.bytes = (const char *) all};
+	View		empty;
 
 	/* CRoaring's lazy operations leave none without ids */
-	for (int32 i = array->size - 1; i >= 0; i--)
+	view_begin(&empty, array->size);
+	for (int32 i = 0; i < array->size; i++)
 	{
-		uint32		first = (uint32) array->keys[i] << 16;
 		bitset_container_t *bitset = array->containers[i];
 
 		CHECK_FOR_INTERRUPTS();
 		if (array->typecodes[i] != BITSET_CONTAINER_TYPE || !is_zero(bitset))
 			continue;
 		bitset->cardinality = 0;
-		croaring.bitmap_remove_range_closed(map, first, first + PG_UINT16_MAX);
+		full.key = array->keys[i];
+		view_add(&empty, &full);
 	}
+	if (empty.n > 0)
+		croaring.bitmap_andnot_inplace(map, view_end(&empty));
+	segment_scratch_free(empty.map);
 	croaring.bitmap_repair_after_lazy(map);
 }

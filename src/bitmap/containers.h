@@ -55,6 +55,12 @@ extern roaring_bitmap_t *segment_maps_combine(SegmentOperation op, const roaring
 extern void segment_map_xor(roaring_bitmap_t *map, const roaring_bitmap_t *other);
 extern void segment_map_xor_lazily(roaring_bitmap_t *map, const roaring_bitmap_t *other, bool asBitsets);
 
+/*
+ * What bitsets would take, in bytes, in place of those containers of map that
+ * other has too; 0 if that is not worth while.
+ */
+extern size_t segment_map_bitsets_for(const roaring_bitmap_t *map, const roaring_bitmap_t *other);
+
 /* Repair a map after that, or after CRoaring's own lazy operations. */
 extern void segment_map_finish(roaring_bitmap_t *map);
 

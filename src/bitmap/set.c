@@ -30,10 +30,8 @@
 /* Results of so many containers are kept as bytes. */
 #define COMPACT_FROM 8192
 
-/* An aggregate goes on with bitsets after so many inputs, from so many times the bytes of an input and bytes per container on. */
+/* An aggregate goes on with bitsets after so many inputs. */
 #define BITSETS_FROM 16
-#define BITSETS_FROM_TIMES 6
-#define BITSETS_FROM_EACH 128
 
 void
 segment_too_large(void)
@@ -1076,23 +1074,18 @@ adopt_slots(SegmentBitmap *a, const SegmentBitmap *b, uint32 nnew)
 }
 
 /*
- * Would the slot of an aggregate's set do better as bitsets?  Uniting containers
- * of runs or arrays takes time for all that they hold, setting bits only for
- * what comes in.  So the set must have grown much larger than that, and it
- * must stay within work_mem, as there may be very many of them.  To make a bitset
- * and to take it back at the end costs as much as some unions, so there must
- * have been some already.
+ * Would an aggregate's set do better with bitsets where another one comes in?  To
+ * make them and to take them back at the end costs as much as some inputs, so
+ * there must have been some; and the set must stay within work_mem, as there may
+ * be very many of them.
  */
 static bool
-better_as_bitsets(const SegmentBitmap *set, const roaring_bitmap_t *map, const SegmentSlot *other)
+better_as_bitsets(const SegmentBitmap *set, const roaring_bitmap_t *map, const roaring_bitmap_t *other)
 {
-	size_t		n = map->high_low_container.size;
+	size_t		needed = set->accumulated < BITSETS_FROM ? 0 : segment_map_bitsets_for(map, other);
 
-	return set->accumulated >= BITSETS_FROM && other->bytes != NULL &&
-		croaring.bitmap_portable_size_in_bytes(map) >= Max(BITSETS_FROM_TIMES * (size_t) other->size,
-														   BITSETS_FROM_EACH * n) &&
-		MemoryContextMemAllocated(set->context, false) + n * SEGMENT_BITSET_BYTES <=
-		(size_t) work_mem * 1024;
+	return needed > 0 &&
+		MemoryContextMemAllocated(set->context, false) + needed <= (size_t) work_mem * 1024;
 }
 
 /* a := a op b for "or" and "xor" in the slots that both have; true if one has become empty. */
@@ -1106,7 +1099,7 @@ grow_common(SegmentOperation op, SegmentBitmap *a, const SegmentBitmap *b, bool 
 	{
 		roaring_bitmap_t *map = segment_slot_own(a, i);
 		roaring_bitmap_t *other = segment_slot_map(b, j);
-		bool		asBitsets = lazily && better_as_bitsets(a, map, &b->slots[j]);
+		bool		asBitsets = lazily && better_as_bitsets(a, map, other);
 
 		if (op == SEGMENT_OR && lazily)
 			croaring.bitmap_lazy_or_inplace(map, other, asBitsets);
@@ -1221,6 +1214,7 @@ segment_set_finish(SegmentBitmap *set)
 		}
 		drop_empty(set);
 		set->lazy = false;
+		set->accumulated = 0;
 		MemoryContextSwitchTo(old);
 	}
 }

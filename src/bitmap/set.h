@@ -43,7 +43,7 @@ struct SegmentBitmap
 	uint32		last;			/* slot found last */
 	bool		lazy;
 	uint32		accumulated;	/* sets that segment_set_accumulate() has
-								 * taken */
+								 * taken since it was finished last */
 	const struct varlena *unchecked;	/* the value read, if it was checked
 										 * in outline only; else NULL */
 };

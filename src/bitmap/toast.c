@@ -129,6 +129,7 @@ place_behind(Place place, int32 n)
 static Buffer
 read_buffer(SegmentStored *stored, BlockNumber block)
 {
+	Buffer		buffer;
 	Buffer	   *known_buffer = &recent[(block + RelationGetRelid(stored->table) * 1021) % RECENT];
 
 	/* whose buffer that is now, it finds out */
@@ -139,7 +140,10 @@ read_buffer(SegmentStored *stored, BlockNumber block)
 		stored->nblocks = RelationGetNumberOfBlocks(stored->table);
 	if (block >= stored->nblocks)
 		return InvalidBuffer;
-	return *known_buffer = ReadBuffer(stored->table, block);
+	buffer = ReadBuffer(stored->table, block);
+	if (!BufferIsLocal(buffer))
+		*known_buffer = buffer;
+	return buffer;
 }
 
 /* Note that a chunk was found here. */
