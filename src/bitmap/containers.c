@@ -52,7 +52,7 @@ view_begin(View *view, uint32 capacity)
 									  capacity * (sizeof(container_t *) + sizeof(AnyContainer) +
 												  sizeof(uint16) + sizeof(uint8)));
 	view->n = 0;
-	view->containers = (container_t * *) (view->map + 1);
+	view->containers = (container_t **) (view->map + 1);
 	view->own = (AnyContainer *) (view->containers + capacity);
 	view->keys = (uint16 *) (view->own + capacity);
 	view->types = (uint8 *) (view->keys + capacity);
@@ -158,7 +158,7 @@ bool
 segment_bucket_meets_map(const SegmentBucket *bucket, bool checked, const roaring_bitmap_t *map,
 						 roaring_bitmap_t **view)
 {
-	const		roaring_array_t *array = &map->high_low_container;
+	const roaring_array_t *array = &map->high_low_container;
 	View		made;
 	uint32		i = 0;
 	int32		j = 0;
@@ -200,7 +200,7 @@ segment_maps_combine(SegmentOperation op, const roaring_bitmap_t *a, const roari
 static inline void
 map_container(const roaring_bitmap_t *map, int32 i, SegmentContainer *result)
 {
-	const		roaring_array_t *array = &map->high_low_container;
+	const roaring_array_t *array = &map->high_low_container;
 	const AnyContainer *container = array->containers[i];
 
 	result->key = array->keys[i];
@@ -516,7 +516,7 @@ segment_map_xor(roaring_bitmap_t *map, const roaring_bitmap_t *other)
 
 /* The position of a container with a key >= this one, from "from" on: fast where it is not far. */
 static int32
-find_key(const roaring_array_t * array, int32 from, uint16 key)
+find_key(const roaring_array_t *array, int32 from, uint16 key)
 {
 	int32		step = 1;
 	int32		end;
@@ -541,7 +541,7 @@ find_key(const roaring_array_t * array, int32 from, uint16 key)
 
 /* The bytes of a container, nearly. */
 static size_t
-container_bytes(const roaring_array_t * array, int32 i)
+container_bytes(const roaring_array_t *array, int32 i)
 {
 	const AnyContainer *container = array->containers[i];
 
@@ -558,8 +558,8 @@ container_bytes(const roaring_array_t * array, int32 i)
 size_t
 segment_map_bitsets_for(const roaring_bitmap_t *map, const roaring_bitmap_t *other)
 {
-	const		roaring_array_t *array = &map->high_low_container;
-	const		roaring_array_t *others = &other->high_low_container;
+	const roaring_array_t *array = &map->high_low_container;
+	const roaring_array_t *others = &other->high_low_container;
 	size_t		n = 0;
 	size_t		there = 0;
 	size_t		coming = 0;
@@ -585,8 +585,8 @@ segment_map_bitsets_for(const roaring_bitmap_t *map, const roaring_bitmap_t *oth
 static void
 make_bitsets(roaring_bitmap_t *map, const roaring_bitmap_t *other)
 {
-	const		roaring_array_t *array = &map->high_low_container;
-	const		roaring_array_t *keys = &other->high_low_container;
+	const roaring_array_t *array = &map->high_low_container;
+	const roaring_array_t *keys = &other->high_low_container;
 	uint16	   *ids = segment_scratch_alloc(sizeof(uint16) * keys->size);
 	View		anchors;
 	int32		j = 0;
@@ -614,7 +614,7 @@ make_bitsets(roaring_bitmap_t *map, const roaring_bitmap_t *other)
 
 /* Flip in a bitset container what another container holds. */
 static void
-flip_bits(bitset_container_t * bitset, const SegmentContainer *container)
+flip_bits(bitset_container_t *bitset, const SegmentContainer *container)
 {
 	const char *bytes = container->bytes;
 
@@ -648,7 +648,7 @@ void
 segment_map_xor_lazily(roaring_bitmap_t *map, const roaring_bitmap_t *other, bool asBitsets)
 {
 	roaring_array_t *array = &map->high_low_container;
-	const		roaring_array_t *others = &other->high_low_container;
+	const roaring_array_t *others = &other->high_low_container;
 	View		rest;
 	int32		j = 0;
 
@@ -674,7 +674,7 @@ segment_map_xor_lazily(roaring_bitmap_t *map, const roaring_bitmap_t *other, boo
 }
 
 static bool
-is_zero(const bitset_container_t * bitset)
+is_zero(const bitset_container_t *bitset)
 {
 	for (uint32 i = 0; i < BITSET_CONTAINER_SIZE_IN_WORDS; i++)
 		if (bitset->words[i] != 0)

@@ -75,7 +75,7 @@ static struct
 	size_t		size;
 	size_t		used;
 	size_t		missed;			/* bytes that did not fit */
-} arena;
+}			arena;
 
 /*
  * Each chunk of the arena is preceded by its size, so that it can be copied
@@ -87,13 +87,13 @@ arena_alloc(size_t size, size_t alignment)
 	char	   *chunk = (char *) TYPEALIGN(alignment, arena.start + arena.used + sizeof(size_t));
 
 	if (arena.start == NULL || size > arena.size ||
-		(size_t) (chunk - arena.start) >arena.size - size)
+		(size_t) (chunk - arena.start) > arena.size - size)
 	{
-		arena.		missed += size + alignment + sizeof(size_t);
+		arena.missed += size + alignment + sizeof(size_t);
 
 		return NULL;
 	}
-	arena.		used = chunk + size - arena.start;
+	arena.used = chunk + size - arena.start;
 
 	((size_t *) chunk)[-1] = size;
 	return chunk;
@@ -129,15 +129,15 @@ segment_scratch_enter(void)
 
 		if (arena.start != NULL)
 			pfree(arena.start);
-		arena.		start = NULL;
-		arena.		size = 0;
+		arena.start = NULL;
+		arena.size = 0;
 
 		wanted = Min(wanted, SCRATCH_MAX);
-		arena.		start = MemoryContextAlloc(TopMemoryContext, wanted);
-		arena.		size = wanted;
+		arena.start = MemoryContextAlloc(TopMemoryContext, wanted);
+		arena.size = wanted;
 	}
-	arena.		used = 0;
-	arena.		missed = 0;
+	arena.used = 0;
+	arena.missed = 0;
 
 	return MemoryContextSwitchTo(scratch);
 }
