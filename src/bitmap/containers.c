@@ -120,9 +120,11 @@ view_bucket(View *view, const SegmentBucket *bucket, uint32 i, bool checked)
 {
 	SegmentContainer container;
 
+	if (!checked && !segment_format_check_container(bucket, i))
+		return false;
 	segment_format_container(bucket, i, &container);
 	view_add(view, &container);
-	return checked || segment_container_is_right(&container);
+	return true;
 }
 
 bool
@@ -317,31 +319,84 @@ typedef struct Combination
 	char	   *nextMerged;
 } Combination;
 
-/*
- * Ascending ids of a or b, without those that both have if "either"; returns how
- * many.  Without branches in the loop: which side is next cannot be foretold.
- */
-static inline uint32
-merge_ids(const char *a, uint32 na, const char *b, uint32 nb, bool either, char *out)
+/* Ascending ids that are being merged; positions count ids. */
+typedef struct Merge
 {
-	size_t		i = 0;
-	size_t		j = 0;
-	size_t		n = 0;
+	const char *a;
+	const char *b;
+	char	   *out;
+	size_t		na;
+	size_t		nb;
+	size_t		i;
+	size_t		j;
+	size_t		n;
+} Merge;
 
-	while (i < na && j < nb)
+/*
+ * One step, for which both sides must have ids; "either" leaves out what both
+ * have.  Without branches: which side is next cannot be foretold.
+ */
+static pg_attribute_always_inline void
+merge_step(Merge *m, bool either)
+{
+	uint16		left = segment_read16(m->a + 2 * m->i);
+	uint16		right = segment_read16(m->b + 2 * m->j);
+
+	segment_write16(m->out + 2 * m->n, Min(left, right));
+	m->n += !either | (left != right);
+	m->i += left <= right;
+	m->j += right <= left;
+}
+
+/* How many steps there are at least. */
+static pg_attribute_always_inline size_t
+merge_steps(const Merge *m)
+{
+	return Min(m->na - m->i, m->nb - m->j);
+}
+
+static pg_attribute_always_inline void
+merge_rest(Merge *m, bool either)
+{
+	while (m->i < m->na && m->j < m->nb)
+		merge_step(m, either);
+	memcpy(m->out + 2 * m->n, m->a + 2 * m->i, 2 * (m->na - m->i));
+	m->n += m->na - m->i;
+	memcpy(m->out + 2 * m->n, m->b + 2 * m->j, 2 * (m->nb - m->j));
+	m->n += m->nb - m->j;
+}
+
+/*
+ * The ids of two arrays, without those that both have if "either"; returns how
+ * many.  A step waits for the one before, so the ids below the middle of a and
+ * those from there on are merged side by side.
+ */
+static pg_attribute_always_inline uint32
+merge_arrays(const SegmentContainer *a, const SegmentContainer *b, bool either, char *out)
+{
+	size_t		middle = a->cardinality / 2;
+	uint16		id = segment_read16(a->bytes + 2 * middle);
+	size_t		split = id == 0 ? 0 : segment_container_rank(b, id - 1);
+	Merge		low = {.a = a->bytes,.na = middle,.b = b->bytes,.nb = split,.out = out};
+	Merge		high = {.a = a->bytes + 2 * middle,.na = a->cardinality - middle,
+	.b = b->bytes + 2 * split,.nb = b->cardinality - split,.out = out + 2 * (middle + split)};
+
+	for (;;)
 	{
-		uint16		left = segment_read16(a + 2 * i);
-		uint16		right = segment_read16(b + 2 * j);
+		size_t		n = Min(merge_steps(&low), merge_steps(&high));
 
-		segment_write16(out + 2 * n, Min(left, right));
-		n += !either | (left != right);
-		i += left <= right;
-		j += right <= left;
+		if (n < 4)
+			break;
+		for (; n > 0; n--)
+		{
+			merge_step(&low, either);
+			merge_step(&high, either);
+		}
 	}
-	memcpy(out + 2 * n, a + 2 * i, 2 * (na - i));
-	n += na - i;
-	memcpy(out + 2 * n, b + 2 * j, 2 * (nb - j));
-	return (uint32) (n + nb - j);
+	merge_rest(&low, either);
+	merge_rest(&high, either);
+	memmove(out + 2 * low.n, high.out, 2 * high.n);
+	return (uint32) (low.n + high.n);
 }
 
 /* Unite two short arrays; false if the result would not be canonical as an array. */
@@ -355,8 +410,8 @@ merge_short(Combination *c, const SegmentContainer *a, const SegmentContainer *b
 														  Min(c->a->ncontainers, c->b->ncontainers));
 	*result = *a;
 	result->bytes = c->nextMerged;
-	result->cardinality = merge_ids(a->bytes, a->cardinality, b->bytes, b->cardinality,
-									c->op == SEGMENT_XOR, c->nextMerged);
+	result->cardinality = c->op == SEGMENT_XOR ? merge_arrays(a, b, true, c->nextMerged) :
+		merge_arrays(a, b, false, c->nextMerged);
 	if (result->cardinality > 0)
 	{
 		if (!segment_container_is_canonical(result))
@@ -374,10 +429,10 @@ add_pair(Combination *c, uint32 i, uint32 j)
 	SegmentContainer left;
 	SegmentContainer right;
 
+	if (!c->bChecked && !segment_format_check_container(c->b, j))
+		return false;
 	segment_format_container(c->a, i, &left);
 	segment_format_container(c->b, j, &right);
-	if (!c->bChecked && !segment_container_is_right(&right))
-		return false;
 	if (c->op != SEGMENT_ANDNOT && left.kind == SEGMENT_ARRAY && right.kind == SEGMENT_ARRAY &&
 		left.cardinality <= SHORT_ARRAY && right.cardinality <= SHORT_ARRAY && merge_short(c, &left, &right))
 		return true;

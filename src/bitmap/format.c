@@ -27,8 +27,8 @@
  * Everything that comes from outside passes segment_format_check(), and so does
  * every stored value before it is read: CRoaring's own functions trust what they
  * read in place.  Of values that are only intersected, subtracted or counted,
- * segment_format_check_outline() sees the whole and
- * segment_container_is_right() what is looked at.
+ * segment_format_check_outline() sees the keys and where buckets end, and
+ * segment_format_check_container() what is looked at.
  *
  *-------------------------------------------------------------------------
  */
@@ -102,6 +102,17 @@ count_runs_loop(const char *runs, size_t nruns)
 	return bad == 0 ? count : 0;
 }
 
+/* Are the keys of these headers of containers strictly ascending? */
+static inline bool
+are_keys_ascending_loop(const char *headers, size_t n)
+{
+	uint32		bad = 0;
+
+	for (size_t i = 1; i < n; i++)
+		bad |= (load32(headers + 4 * (i - 1)) & 0xffff) >= (load32(headers + 4 * i) & 0xffff);
+	return bad == 0;
+}
+
 /* The same for many of them; for few, getting ready takes longer than the loop. */
 #define MANY 16
 
@@ -110,6 +121,13 @@ static bool
 is_ascending_many(const char *bytes, size_t n)
 {
 	return is_ascending_loop(bytes, n);
+}
+
+SEGMENT_FAST_LOOP
+static bool
+are_keys_ascending_many(const char *headers, size_t n)
+{
+	return are_keys_ascending_loop(headers, n);
 }
 
 SEGMENT_FAST_LOOP
@@ -123,6 +141,12 @@ static inline bool
 is_ascending(const char *bytes, uint32 n)
 {
 	return n < MANY ? is_ascending_loop(bytes, n) : is_ascending_many(bytes, n);
+}
+
+static inline bool
+are_keys_ascending(const char *headers, uint32 n)
+{
+	return n < MANY ? are_keys_ascending_loop(headers, n) : are_keys_ascending_many(headers, n);
 }
 
 uint32
@@ -207,7 +231,7 @@ is_run(const uint8 *runFlags, uint32 i)
  */
 static inline bool
 are_containers_right(const char *bytes, size_t size, uint32 n, const uint8 *runFlags, size_t keys,
-					 size_t offsets, size_t position, bool whole, size_t *used)
+					 size_t offsets, size_t position, size_t *used)
 {
 	size_t		wrong = 0;
 	int32		previous = -1;
@@ -223,7 +247,7 @@ are_containers_right(const char *bytes, size_t size, uint32 n, const uint8 *runF
 		if (i % 64 == 0)
 			CHECK_FOR_INTERRUPTS();
 		if (start > size ||
-			check_container(bytes + start, size - start, is_run(runFlags, i), (header >> 16) + 1, whole,
+			check_container(bytes + start, size - start, is_run(runFlags, i), (header >> 16) + 1, true,
 							&length, &within) != NULL)
 			return false;
 		wrong |= (start ^ position) | (key <= previous);
@@ -232,6 +256,27 @@ are_containers_right(const char *bytes, size_t size, uint32 n, const uint8 *runF
 	}
 	*used = position;
 	return wrong == 0;
+}
+
+/*
+ * Are the keys of a bucket with offsets right, and its last container there?  Then
+ * *used receives where the bucket ends.
+ */
+static inline bool
+is_outline_right(const char *bytes, size_t size, uint32 n, const uint8 *runFlags, size_t keys,
+				 size_t offsets, size_t containers, size_t *used)
+{
+	uint32		header = load32(bytes + keys + 4 * (n - 1));
+	size_t		start = load32(bytes + offsets + 4 * (n - 1));
+	size_t		length;
+	size_t		within;
+
+	if (start < containers || start > size || !are_keys_ascending(bytes + keys, n) ||
+		check_container(bytes + start, size - start, is_run(runFlags, n - 1), (header >> 16) + 1, false,
+						&length, &within) != NULL)
+		return false;
+	*used = start + length;
+	return true;
 }
 
 /* segment_format_check32, or without "whole" segment_format_check_outline for one bucket. */
@@ -275,8 +320,9 @@ check_bucket(const char *bytes, size_t size, bool whole, size_t *where, size_t *
 	}
 	if (size < position)
 		FAIL("truncated header", keys);
-	if (offsets != 0 &&
-		are_containers_right(bytes, size, n, runFlags, keys, offsets, position, whole, used))
+	if (offsets != 0 && n > 0 &&
+		(whole ? are_containers_right(bytes, size, n, runFlags, keys, offsets, position, used) :
+		 is_outline_right(bytes, size, n, runFlags, keys, offsets, position, used)))
 		return NULL;
 
 	for (uint32 i = 0; i < n; i++)
@@ -415,6 +461,25 @@ segment_format_open(const char *bytes, SegmentBucket *bucket)
 				break;
 		}
 	}
+}
+
+bool
+segment_format_check_container(const SegmentBucket *bucket, uint32 i)
+{
+	SegmentContainer container;
+	size_t		start;
+	size_t		length;
+	size_t		within;
+
+	if (bucket->offsets == NULL)
+	{
+		segment_format_container(bucket, i, &container);
+		return segment_container_is_right(&container);
+	}
+	start = segment_read32(bucket->offsets + 4 * i);
+	return start >= (size_t) (bucket->containers - bucket->bytes) && start <= bucket->size &&
+		check_container(bucket->bytes + start, bucket->size - start, segment_bucket_is_run(bucket, i),
+						segment_bucket_cardinality(bucket, i), true, &length, &within) == NULL;
 }
 
 bool

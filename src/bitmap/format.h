@@ -117,8 +117,13 @@ extern const char *segment_format_check(const char *bytes, size_t size, size_t *
 extern const char *segment_format_check32(const char *bytes, size_t size, size_t *where,
 										  size_t *used);
 
-/* The same but for what containers hold: who reads a container has to ask whether it is right. */
+/*
+ * The same of the headers, but for where containers lie and what they hold: who
+ * reads a container has to check it first, by the second function, which says
+ * whether it is right.
+ */
 extern const char *segment_format_check_outline(const char *bytes, size_t size, size_t *where);
+extern bool segment_format_check_container(const SegmentBucket *bucket, uint32 i);
 
 /* The bucket whose 32-bit bytes start here, of bytes that were checked. */
 extern void segment_format_open(const char *bytes, SegmentBucket *bucket);
