@@ -383,6 +383,8 @@ check_buckets(const char *bytes, size_t size, bool whole, size_t *where)
 		size_t		used;
 		int64		high;
 
+		if (i % 64 == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (size - position < 4)
 			FAIL("truncated bucket", position);
 		high = segment_read32(bytes + position);
@@ -479,7 +481,8 @@ segment_format_check_container(const SegmentBucket *bucket, uint32 i)
 	start = segment_read32(bucket->offsets + 4 * i);
 	return start >= (size_t) (bucket->containers - bucket->bytes) && start <= bucket->size &&
 		check_container(bucket->bytes + start, bucket->size - start, segment_bucket_is_run(bucket, i),
-						segment_bucket_cardinality(bucket, i), true, &length, &within) == NULL;
+						segment_bucket_cardinality(bucket, i), true, &length, &within) == NULL &&
+		start + length == (i + 1 < bucket->ncontainers ? segment_read32(bucket->offsets + 4 * (i + 1)) : bucket->size);
 }
 
 bool
