@@ -217,13 +217,6 @@ check_container(const char *bytes, size_t available, bool isRun, uint32 cardinal
 	return NULL;
 }
 
-/* By its bit in the header. */
-static inline bool
-is_run(const uint8 *runFlags, uint32 i)
-{
-	return runFlags != NULL && (runFlags[i / 8] >> (i % 8) & 1) != 0;
-}
-
 /*
  * Are all containers right?  The loop of check_bucket() without saying where a
  * mistake is: each container is found by its offset, and whether that is where
@@ -247,7 +240,7 @@ are_containers_right(const char *bytes, size_t size, uint32 n, const uint8 *runF
 		if (i % 64 == 0)
 			CHECK_FOR_INTERRUPTS();
 		if (start > size ||
-			check_container(bytes + start, size - start, is_run(runFlags, i), (header >> 16) + 1, true,
+			check_container(bytes + start, size - start, segment_format_is_run(runFlags, i), (header >> 16) + 1, true,
 							&length, &within) != NULL)
 			return false;
 		wrong |= (start ^ position) | (key <= previous);
@@ -272,7 +265,7 @@ is_outline_right(const char *bytes, size_t size, uint32 n, const uint8 *runFlags
 	size_t		within;
 
 	if (start < containers || start > size || !are_keys_ascending(bytes + keys, n) ||
-		check_container(bytes + start, size - start, is_run(runFlags, n - 1), (header >> 16) + 1, false,
+		check_container(bytes + start, size - start, segment_format_is_run(runFlags, n - 1), (header >> 16) + 1, false,
 						&length, &within) != NULL)
 		return false;
 	*used = start + length;
@@ -341,7 +334,7 @@ check_bucket(const char *bytes, size_t size, bool whole, size_t *where, size_t *
 		previous = key;
 		if (offsets != 0 && load32(bytes + offsets + 4 * i) != position)
 			FAIL("wrong container offset", offsets + 4 * i);
-		reason = check_container(bytes + position, size - position, is_run(runFlags, i), cardinality, whole,
+		reason = check_container(bytes + position, size - position, segment_format_is_run(runFlags, i), cardinality, whole,
 								 &length, &within);
 		if (reason != NULL)
 			FAIL(reason, position + within);
@@ -797,8 +790,7 @@ segment_writer_add(SegmentWriter *writer, const SegmentContainer *container)
 	}
 	else
 	{
-		size_t		size = container->kind == SEGMENT_BITSET ? SEGMENT_BITSET_BYTES :
-		2 * (size_t) container->cardinality;
+		size_t		size = segment_container_written_size(container);
 
 		memcpy(writer->next, container->bytes, size);
 		writer->next += size;

@@ -103,10 +103,17 @@ segment_bucket_cardinality(const SegmentBucket *bucket, uint32 i)
 	return (uint32) segment_read16(bucket->keys + 4 * i + 2) + 1;
 }
 
+/* Is container i one of runs, by its bit in a header?  NULL: none is. */
+static inline bool
+segment_format_is_run(const uint8 *runFlags, uint32 i)
+{
+	return runFlags != NULL && (runFlags[i / 8] >> (i % 8) & 1) != 0;
+}
+
 static inline bool
 segment_bucket_is_run(const SegmentBucket *bucket, uint32 i)
 {
-	return bucket->runFlags != NULL && (bucket->runFlags[i / 8] >> (i % 8) & 1) != 0;
+	return segment_format_is_run(bucket->runFlags, i);
 }
 
 /*
@@ -200,8 +207,8 @@ segment_container_becomes_array(const SegmentContainer *container)
 /*
  * Writing the bytes of a bucket: begin with the number of its containers and
  * of those among them that are runs and stay so, add each in order, and take the
- * size.  "out" has room for segment_format_written_size() of the same numbers
- * and of what the containers take.
+ * size.  "out" has room for segment_format_header_size() of the same numbers
+ * and segment_container_written_size() of each container.
  */
 typedef struct SegmentWriter
 {
